@@ -1,0 +1,117 @@
+"""Checks of arguments that several operations share; each returns the argument in one plain form, or raises."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy
+
+from minidl.errors import explain
+
+
+def normalize_dim(where: str, dim: Any, ndim: int) -> int:
+    """A dimension in 0..ndim-1, from one that may count from the end. IndexError outside, TypeError if no int."""
+    try:
+        index = operator.index(dim)
+    except TypeError:
+        raise TypeError(explain(where, f"a dimension must be an int, got {dim!r}")) from None
+    span = max(ndim, 1)  # a scalar takes dim 0 and -1, as in PyTorch
+    if not -span <= index < span:
+        raise IndexError(
+            explain(where, f"Dimension out of range (expected to be in range of [{-span}, {span - 1}], but got {index})")
+        )
+    return index % span
+
+
+def normalize_dims(where: str, dim: int | Iterable[int] | None, ndim: int) -> tuple[int, ...]:
+    """A tuple of dimensions; every dimension for None or (). RuntimeError where one stands twice."""
+    if dim is None or dim == ():
+        return tuple(range(ndim))
+    if not isinstance(dim, (tuple, list)):
+        dim = (dim,)
+    dims = tuple(normalize_dim(where, one, ndim) for one in dim)
+    if len(set(dims)) != len(dims):
+        raise RuntimeError(explain(where, f"a dimension appears multiple times in dim={tuple(dim)}"))
+    return dims if ndim else ()
+
+
+def shape_of(where: str, sizes: Sequence[Any]) -> tuple[int, ...]:
+    """A shape from f(2, 3) or f((2, 3))."""
+    if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
+        sizes = sizes[0]
+    try:
+        return tuple(operator.index(size) for size in sizes)
+    except TypeError:
+        raise TypeError(explain(where, f"sizes must be ints, got {tuple(sizes)!r}")) from None
+
+
+def pair(where: str, name: str, value: Any, minimum: int = 1) -> tuple[int, int]:
+    """(rows, columns) from an int or a pair of ints, each at least `minimum`. TypeError, ValueError otherwise."""
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(values) == 1:
+        values = values * 2
+    if len(values) != 2 or not all(isinstance(v, (int, numpy.integer)) and not isinstance(v, bool) for v in values):
+        raise TypeError(explain(where, f"{name} must be an int or a pair of ints, got {value!r}"))
+    if min(values) < minimum:
+        raise ValueError(explain(where, f"{name} must be at least {minimum}, got {value!r}"))
+    return int(values[0]), int(values[1])
+
+
+def check_broadcast(where: str, **operands: Any) -> tuple[int, ...]:
+    """The shape that the operands broadcast to. RuntimeError where they do not."""
+    try:
+        return numpy.broadcast_shapes(*(operand.shape for operand in operands.values()))
+    except ValueError:
+        raise RuntimeError(
+            explain(
+                where,
+                "the shapes do not broadcast: counted from the last, two sizes must be equal or one of them 1",
+                operands,
+            )
+        ) from None
+
+
+def check_same(where: str, **operands: Any) -> None:
+    """All operands (None is passed over) have one dtype and one device. RuntimeError otherwise."""
+    present = {name: operand for name, operand in operands.items() if operand is not None}
+    if len({operand.dtype for operand in present.values()}) > 1:
+        raise RuntimeError(
+            explain(
+                where,
+                "expected all tensors to have the same dtype",
+                present,
+                help="convert one explicitly: x.float() or x.double(); minidl never does it silently",
+            )
+        )
+    if len({operand.device for operand in present.values()}) > 1:
+        raise RuntimeError(
+            explain(
+                where,
+                "Expected all tensors to be on the same device",
+                present,
+                help='move them: x.to("cuda") or x.cpu(), model.to("cuda")',
+            )
+        )
+
+
+def check_floating(where: str, **operands: Any) -> None:
+    """All operands (None is passed over) are float32 or float64. RuntimeError otherwise."""
+    for name, operand in operands.items():
+        if operand is not None and operand.dtype.kind != "f":
+            raise RuntimeError(
+                explain(
+                    where,
+                    f"{name} must be floating point",
+                    {name: operand},
+                    help=f"convert it: {name}.float(); images in 0..255 usually want {name}.float() / 255",
+                )
+            )
+
+
+def one_of(where: str, name: str, value: Any, choices: Sequence[str]) -> str:
+    """`value` if it is one of `choices`. ValueError otherwise."""
+    if value not in choices:
+        raise ValueError(explain(where, f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}"))
+    return value

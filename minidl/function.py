@@ -1,0 +1,99 @@
+"""One differentiable operation: the base class of every op, on plain arrays.
+
+    class Square(Function):
+        '''y = x^2                          dx = dy * 2x'''
+
+        def forward(self, x):
+            self.save_for_backward(x)
+            return x * x
+
+        def backward(self, grad_output):
+            (x,) = self.saved_tensors
+            return grad_output * 2 * x
+
+    y = minidl.apply(Square, x)             # Tensors in and out; y.grad_fn is the Square object
+
+`apply` (tensor.py) makes a fresh object for each call, and that object is the node of the graph: what backward
+needs is on `self`, where a debugger shows it. The engine (engine.py) calls `backward`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minidl.errors import describe
+from minidl.memory import changed_since
+
+
+class Function:
+    """Base class of operations. A subclass defines forward and backward.
+
+    forward(*arrays, **options) -> array or tuple of arrays
+        `arrays` are the inputs (a Tensor's array, or None or a number as it was given), `options` the settings.
+    backward(*grad_outputs) -> array, None, or a tuple with one of these for each input
+        One grad_output for each output, in its shape and dtype; None for an input that needs no gradient.
+
+    Arrays that backward needs go through `save_for_backward`: they are freed as the engine passes, and a change
+    in place before that is an error. Everything else (strides, shapes) may be set on `self`.
+    """
+
+    # Set by apply(); the class attributes are what a node without inputs has.
+    needs_input_grad: tuple[bool, ...] = ()
+    next_functions: tuple[tuple[Function | None, int], ...] = ()  # for each input: the node it came from, which output
+    output_meta: tuple[tuple[tuple[int, ...], Any], ...] = ()  # for each output: shape, dtype
+    sequence = 0  # grows with each recorded call: an input's node always has a lower number than its user
+    hooks: dict[int, list] | None = None  # for each output: functions of its gradient, see Tensor.register_hook
+    keeps_gradient = False  # True for the end of the graph at a leaf, which stores the array that it is given
+
+    _saved: tuple[Any, ...] | None = ()
+    _non_differentiable: tuple[Any, ...] = ()
+
+    def forward(self, *arrays: Any, **options: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__}.forward is not defined")
+
+    def backward(self, *grad_outputs: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__}.backward is not defined")
+
+    def save_for_backward(self, *arrays: Any) -> None:
+        """Keep `arrays` (or None) for backward, which reads them from `saved_tensors`. Call it once, in forward."""
+        self._saved = arrays
+
+    def mark_non_differentiable(self, *outputs: Any) -> None:
+        """Say in forward that these outputs (indices, masks) have no gradient. Integer outputs never have one."""
+        self._non_differentiable = outputs
+
+    def _is_non_differentiable(self, output: Any) -> bool:
+        return any(output is marked for marked in self._non_differentiable) if self._non_differentiable else False
+
+    @property
+    def saved_tensors(self) -> tuple[Any, ...]:
+        """What `save_for_backward` kept.
+
+        RuntimeError after the engine freed it, and where an array was changed in place in the meantime.
+        """
+        if self._saved is None:
+            raise RuntimeError(
+                "Trying to backward through the graph a second time (or to read saved arrays after they were "
+                f"freed): {self.name()} has freed what it saved.\n"
+                "  help: pass retain_graph=True to the first backward() or grad(), or run forward again"
+            )
+        for array in self._saved:
+            if changed_since(array, self.sequence):
+                raise RuntimeError(
+                    "one of the variables needed for gradient computation has been modified by an inplace operation: "
+                    f"{self.name()} needs {describe(array)} as it was in forward, but it was changed since.\n"
+                    "  help: change a copy instead (y = x.clone()), or write y = x + 1 rather than x += 1"
+                )
+        return self._saved
+
+    def release(self) -> None:
+        """Free the saved arrays. The engine calls this as it passes, unless the graph is retained."""
+        if self._saved:
+            self._saved = None
+
+    def name(self) -> str:
+        """The name of the operation: its class."""
+        return type(self).__name__
+
+    def __repr__(self) -> str:
+        return f"<{self.name()} {self.sequence}>"

@@ -1,0 +1,72 @@
+"""Which memory was changed in place, and when: so that backward refuses values that are no longer what they were.
+
+Time is counted in recorded calls (`next_sequence`). An operation saved its arrays at its own sequence number; if their
+memory was changed later than that, its gradient would be wrong. Only memory that was ever changed or shared has an
+entry, and the entry goes with the memory: without changes in place all of this costs nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from typing import Any
+
+_sequence = itertools.count(1)
+
+
+def next_sequence() -> int:
+    """The next number in the order of recorded calls and changes in place."""
+    return next(_sequence)
+
+
+class _Entry:
+    changed = 0  # the sequence number of the last change
+    shared = False  # two tensors with a history of their own lie in this memory
+    reference: weakref.ref | None = None
+
+
+_entries: dict[int, _Entry] = {}
+
+
+def owner(array: Any) -> Any:
+    """The object that owns the memory of `array`: itself, or what it is a view of."""
+    while (base := getattr(array, "base", None)) is not None:
+        array = base
+    return array
+
+
+def _entry(array: Any) -> _Entry:
+    memory = owner(array)
+    key = id(memory)
+    entry = _entries.get(key)
+    if entry is None:
+        entry = _entries[key] = _Entry()
+        try:
+            entry.reference = weakref.ref(memory, lambda _: _entries.pop(key, None))
+        except TypeError:  # bytes and the like cannot be referenced weakly; a stale entry does no harm, it is old
+            pass
+    return entry
+
+
+def mark_changed(array: Any) -> None:
+    """Note that `array` was changed in place just now."""
+    _entry(array).changed = next_sequence()
+
+
+def mark_shared(array: Any) -> None:
+    """Note that a second tensor now lies in the memory of `array`."""
+    _entry(array).shared = True
+
+
+def changed_since(array: Any, sequence: int) -> bool:
+    """True where the memory of `array` was changed in place after the call with number `sequence`."""
+    if not _entries:
+        return False
+    entry = _entries.get(id(owner(array)))
+    return entry is not None and entry.changed > sequence
+
+
+def is_shared(array: Any) -> bool:
+    """True where two tensors lie in the memory of `array`."""
+    entry = _entries.get(id(owner(array)))
+    return entry is not None and entry.shared

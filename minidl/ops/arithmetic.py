@@ -1,0 +1,255 @@
+"""Arithmetic, element by element, with broadcasting.
+
+Inputs a, b: arrays of any shapes that broadcast together, or one of them a Python number. The gradient of an input
+that was broadcast is summed over the broadcast dimensions (`unbroadcast`).
+"""
+
+from __future__ import annotations
+
+from minidl.backend import array_module, is_array
+from minidl.function import Function
+
+
+def unbroadcast(gradient, like):
+    """Sum `gradient` down to the shape of the array `like`: the reverse of broadcasting. None for a number."""
+    if not is_array(like):
+        return None
+    return sum_to_shape(gradient, like.shape)
+
+
+def sum_to_shape(gradient, shape):
+    """Sum `gradient` over the dimensions along which an array of `shape` was broadcast."""
+    if gradient.shape == shape:
+        return gradient
+    added = gradient.ndim - len(shape)  # dimensions that broadcasting put in front
+    stretched = tuple(i + added for i, size in enumerate(shape) if size == 1 and gradient.shape[i + added] != 1)
+    return gradient.sum(axis=tuple(range(added)) + stretched, keepdims=True).reshape(shape)
+
+
+class Add(Function):
+    """y = a + b                        da = dy,  db = dy"""
+
+    def forward(self, a, b):
+        self.a_shape, self.b_shape = _shape(a), _shape(b)
+        return a + b
+
+    def backward(self, grad_output):
+        need_a, need_b = self.needs_input_grad
+        return (
+            sum_to_shape(grad_output, self.a_shape) if need_a else None,
+            sum_to_shape(grad_output, self.b_shape) if need_b else None,
+        )
+
+
+class Sub(Function):
+    """y = a - b                        da = dy,  db = -dy"""
+
+    def forward(self, a, b):
+        self.a_shape, self.b_shape = _shape(a), _shape(b)
+        return a - b
+
+    def backward(self, grad_output):
+        need_a, need_b = self.needs_input_grad
+        return (
+            sum_to_shape(grad_output, self.a_shape) if need_a else None,
+            sum_to_shape(-grad_output, self.b_shape) if need_b else None,
+        )
+
+
+class Mul(Function):
+    """y = a b                          da = dy b,  db = dy a"""
+
+    def forward(self, a, b):
+        need_a, need_b = self.needs_input_grad
+        self.a_shape, self.b_shape = _shape(a), _shape(b)
+        self.save_for_backward(a if need_b else None, b if need_a else None)
+        return a * b
+
+    def backward(self, grad_output):
+        a, b = self.saved_tensors
+        need_a, need_b = self.needs_input_grad
+        return (
+            sum_to_shape(grad_output * b, self.a_shape) if need_a else None,
+            sum_to_shape(grad_output * a, self.b_shape) if need_b else None,
+        )
+
+
+class Div(Function):
+    """y = a / b                        da = dy / b,  db = -dy y / b"""
+
+    def forward(self, a, b):
+        y = a / b
+        self.a_shape, self.b_shape = _shape(a), _shape(b)
+        self.save_for_backward(b, y if self.needs_input_grad[1] else None)
+        return y
+
+    def backward(self, grad_output):
+        b, y = self.saved_tensors
+        need_a, need_b = self.needs_input_grad
+        grad_a = grad_output / b
+        return (
+            sum_to_shape(grad_a, self.a_shape) if need_a else None,
+            sum_to_shape(-grad_a * y, self.b_shape) if need_b else None,
+        )
+
+
+class Pow(Function):
+    """y = a^b                          da = dy b a^(b-1),  db = dy y ln(a)
+
+    At b = 0 the gradient da is 0, also for a = 0. At a = 0 the gradient db is 0 where b >= 0, as in PyTorch.
+    """
+
+    def forward(self, a, b):
+        y = a**b
+        self.save_for_backward(a, b, y)
+        return y
+
+    def backward(self, grad_output):
+        a, b, y = self.saved_tensors
+        xp = array_module(grad_output)
+        need_a, need_b = self.needs_input_grad
+        grad_a = grad_b = None
+        if need_a:
+            slope = b * a ** xp.where(b == 0, 1, b - 1) if is_array(b) else b * a ** (b - 1 if b else 1)
+            grad_a = unbroadcast(grad_output * slope, a)
+        if need_b:
+            log_a = xp.log(xp.where(xp.equal(a, 0) & xp.greater_equal(b, 0), xp.ones_like(y), a))
+            grad_b = unbroadcast(grad_output * y * log_a, b)
+        return grad_a, grad_b
+
+
+class Neg(Function):
+    """y = -x                           dx = -dy"""
+
+    def forward(self, x):
+        return -x
+
+    def backward(self, grad_output):
+        return -grad_output
+
+
+class Exp(Function):
+    """y = e^x                          dx = dy y"""
+
+    def forward(self, x):
+        y = array_module(x).exp(x)
+        self.save_for_backward(y)
+        return y
+
+    def backward(self, grad_output):
+        (y,) = self.saved_tensors
+        return grad_output * y
+
+
+class Log(Function):
+    """y = ln(x)                        dx = dy / x"""
+
+    def forward(self, x):
+        self.save_for_backward(x)
+        return array_module(x).log(x)
+
+    def backward(self, grad_output):
+        (x,) = self.saved_tensors
+        return grad_output / x
+
+
+class Sqrt(Function):
+    """y = x^(1/2)                      dx = dy / (2 y)"""
+
+    def forward(self, x):
+        y = array_module(x).sqrt(x)
+        self.save_for_backward(y)
+        return y
+
+    def backward(self, grad_output):
+        (y,) = self.saved_tensors
+        return grad_output / (2 * y)
+
+
+class Abs(Function):
+    """y = |x|                          dx = dy sign(x)             (0 at x = 0)"""
+
+    def forward(self, x):
+        self.save_for_backward(x)
+        return abs(x)
+
+    def backward(self, grad_output):
+        (x,) = self.saved_tensors
+        return grad_output * array_module(x).sign(x)
+
+
+class Maximum(Function):
+    """y = max(a, b)                    da = dy [a > b],  db = dy [b > a];  half of dy to each where a = b"""
+
+    def forward(self, a, b):
+        self.save_for_backward(a, b)
+        return array_module(a).maximum(a, b)
+
+    def backward(self, grad_output):
+        a, b = self.saved_tensors
+        return _share(self, grad_output, a, b, a > b)
+
+
+class Minimum(Function):
+    """y = min(a, b)                    da = dy [a < b],  db = dy [b < a];  half of dy to each where a = b"""
+
+    def forward(self, a, b):
+        self.save_for_backward(a, b)
+        return array_module(a).minimum(a, b)
+
+    def backward(self, grad_output):
+        a, b = self.saved_tensors
+        return _share(self, grad_output, a, b, a < b)
+
+
+def _share(node, grad_output, a, b, a_wins):
+    """Give each element of the gradient to the operand it came from, to both by halves where they are equal."""
+    need_a, need_b = node.needs_input_grad
+    part_of_a = a_wins + (a == b) * grad_output.dtype.type(0.5)
+    return (
+        unbroadcast(grad_output * part_of_a, a) if need_a else None,
+        unbroadcast(grad_output * (1 - part_of_a), b) if need_b else None,
+    )
+
+
+class Clamp(Function):
+    """y = min(max(x, low), high)       dx = dy [low <= x <= high]
+
+    low, high: numbers, or None for no bound. At a bound the gradient passes, as in PyTorch.
+    """
+
+    def forward(self, x, *, low, high):
+        self.low, self.high = low, high
+        self.save_for_backward(x)
+        return array_module(x).clip(x, low, high)
+
+    def backward(self, grad_output):
+        (x,) = self.saved_tensors
+        if self.low is None:
+            return grad_output * (x <= self.high)
+        if self.high is None:
+            return grad_output * (x >= self.low)
+        return grad_output * ((x >= self.low) & (x <= self.high))
+
+
+class Where(Function):
+    """y = a where condition else b     da = dy [condition],  db = dy [not condition]"""
+
+    def forward(self, condition, a, b):
+        self.a_shape, self.b_shape = _shape(a), _shape(b)
+        self.save_for_backward(condition)
+        return array_module(condition).where(condition, a, b)
+
+    def backward(self, grad_output):
+        (condition,) = self.saved_tensors
+        _, need_a, need_b = self.needs_input_grad
+        return (
+            None,
+            sum_to_shape(grad_output * condition, self.a_shape) if need_a else None,
+            sum_to_shape(grad_output * ~condition, self.b_shape) if need_b else None,
+        )
+
+
+def _shape(operand):
+    """The shape of an array; () for a number."""
+    return getattr(operand, "shape", ())
