@@ -1,0 +1,118 @@
+"""minidl: a deep-learning framework to read in a weekend, step through line by line, and train real networks with.
+
+This file is the public face; names and arguments are PyTorch's. Where to start reading:
+
+    minidl/ops/activation.py     what an operation looks like
+    minidl/function.py           one node of the graph
+    minidl/tensor.py, engine.py  how operations are recorded, and how gradients go back
+    minidl/ops/im2col.py         convolution as a matrix product
+"""
+
+from minidl import autograd, cuda, data, nn, optim
+from minidl.autograd import gradcheck
+from minidl.backend import (
+    Generator,
+    default_generator,
+    device,
+    float32,
+    float64,
+    get_default_dtype,
+    int8,
+    int16,
+    int32,
+    int64,
+    manual_seed,
+    set_default_dtype,
+    uint8,
+)
+from minidl.backend import bool_ as bool
+from minidl.backend import float32 as float
+from minidl.backend import float64 as double
+from minidl.backend import int64 as long
+from minidl.creation import (
+    arange,
+    as_tensor,
+    empty,
+    eye,
+    from_numpy,
+    full,
+    full_like,
+    is_tensor,
+    linspace,
+    ones,
+    ones_like,
+    rand,
+    rand_like,
+    randint,
+    randn,
+    randn_like,
+    randperm,
+    tensor,
+    zeros,
+    zeros_like,
+)
+from minidl.function import Function
+from minidl.functional.activation import log_softmax, relu, sigmoid, softmax, tanh
+from minidl.functional.arithmetic import (
+    abs,
+    add,
+    allclose,
+    clamp,
+    clone,
+    div,
+    eq,
+    equal,
+    exp,
+    ge,
+    gt,
+    isfinite,
+    isinf,
+    isnan,
+    le,
+    log,
+    lt,
+    maximum,
+    minimum,
+    mul,
+    ne,
+    neg,
+    pow,
+    sqrt,
+    sub,
+    where,
+)
+from minidl.functional.linear import bmm, matmul, mm
+from minidl.functional.reduction import (
+    all,
+    amax,
+    amin,
+    any,
+    argmax,
+    argmin,
+    cumsum,
+    max,
+    mean,
+    min,
+    prod,
+    std,
+    sum,
+    var,
+)
+from minidl.functional.shape import (
+    cat,
+    chunk,
+    flatten,
+    index_put,
+    permute,
+    reshape,
+    split,
+    squeeze,
+    stack,
+    t,
+    transpose,
+    unsqueeze,
+)
+from minidl.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from minidl.tensor import Tensor, apply
+
+__version__ = "0.1.0"

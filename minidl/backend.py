@@ -1,8 +1,8 @@
 """The array backend: NumPy on the host, CuPy on a GPU. No other file imports CuPy.
 
-    array_module(x)      the module (NumPy or CuPy) whose functions take x; ops call it `xp`
-    device, transfer     where an array lives, and how it gets elsewhere
-    Generator            random numbers; always drawn on the host, so that one seed gives one result on every device
+array_module(x)      the module (NumPy or CuPy) whose functions take x; ops call it `xp`
+device, transfer     where an array lives, and how it gets elsewhere
+Generator            random numbers; always drawn on the host, so that one seed gives one result on every device
 """
 
 from __future__ import annotations
@@ -42,9 +42,7 @@ def set_default_dtype(dtype) -> None:
     global _default_dtype
     dtype = numpy.dtype(dtype)
     if dtype not in (float32, float64):
-        raise TypeError(
-            explain("set_default_dtype", f"only float32 and float64 can be the default, got {dtype}")
-        )
+        raise TypeError(explain("set_default_dtype", f"only float32 and float64 can be the default, got {dtype}"))
     _default_dtype = dtype
 
 
@@ -59,7 +57,7 @@ def _cupy() -> ModuleType | None:
 
 def array_module(array: Any) -> ModuleType:
     """The module whose functions take `array`: NumPy, or CuPy for an array on a GPU."""
-    if isinstance(array, (numpy.ndarray, numpy.generic)):
+    if type(array) is numpy.ndarray or isinstance(array, (numpy.ndarray, numpy.generic)):
         return numpy
     cupy = _cupy()
     if cupy is not None and isinstance(array, cupy.ndarray):
@@ -86,12 +84,12 @@ class device:
     index: int | None = None
 
     def __init__(self, type: str | device, index: int | None = None):
-        if isinstance(type, device):
-            type, index = type.type, type.index
-        name, colon, number = type.partition(":")
+        name, colon, number = str(type).partition(":")
         if colon:
             if index is not None or not number.isdecimal():
-                raise RuntimeError(explain("device", f"invalid device string {type!r}", help='"cpu", "cuda" or "cuda:1"'))
+                raise RuntimeError(
+                    explain("device", f"invalid device string {type!r}", help='"cpu", "cuda" or "cuda:1"')
+                )
             index = int(number)
         if name not in ("cpu", "cuda"):
             raise RuntimeError(explain("device", f"unknown device {name!r}", help='"cpu", "cuda" or "cuda:1"'))

@@ -20,7 +20,9 @@ def normalize_dim(where: str, dim: Any, ndim: int) -> int:
     span = max(ndim, 1)  # a scalar takes dim 0 and -1, as in PyTorch
     if not -span <= index < span:
         raise IndexError(
-            explain(where, f"Dimension out of range (expected to be in range of [{-span}, {span - 1}], but got {index})")
+            explain(
+                where, f"Dimension out of range (expected to be in range of [{-span}, {span - 1}], but got {index})"
+            )
         )
     return index % span
 
@@ -29,11 +31,10 @@ def normalize_dims(where: str, dim: int | Iterable[int] | None, ndim: int) -> tu
     """A tuple of dimensions; every dimension for None or (). RuntimeError where one stands twice."""
     if dim is None or dim == ():
         return tuple(range(ndim))
-    if not isinstance(dim, (tuple, list)):
-        dim = (dim,)
-    dims = tuple(normalize_dim(where, one, ndim) for one in dim)
+    given = tuple(dim) if isinstance(dim, (tuple, list)) else (dim,)
+    dims = tuple(normalize_dim(where, one, ndim) for one in given)
     if len(set(dims)) != len(dims):
-        raise RuntimeError(explain(where, f"a dimension appears multiple times in dim={tuple(dim)}"))
+        raise RuntimeError(explain(where, f"a dimension appears multiple times in dim={given}"))
     return dims if ndim else ()
 
 

@@ -74,8 +74,12 @@ def walk(
                     continue
                 if not _fits(gradient, user.output_meta[index]):
                     raise RuntimeError(_wrong_gradient(node, gradient, user.output_meta[index]))
-                if user.keeps_gradient and _is_shared(gradient, node, grad_outputs, grad_inputs):
-                    gradient = gradient.copy()
+                if (
+                    user.keeps_gradient
+                    and user not in pending
+                    and _is_shared(gradient, node, grad_outputs, grad_inputs)
+                ):
+                    gradient = gradient.copy()  # (what is added to another gradient becomes a new array anyway)
                 deliver(user, index, gradient)
         except Exception as error:
             error.add_note(f"in the backward of {node.name()}")
@@ -88,7 +92,7 @@ def walk(
 def _fits(gradient: Any, meta: tuple) -> bool:
     """True where a gradient is an array of the shape and dtype of the output that it belongs to."""
     try:
-        return gradient.shape == meta[0] and gradient.dtype is meta[1] or gradient.dtype == meta[1] 
+        return gradient.shape == meta[0] and gradient.dtype == meta[1]
     except AttributeError:
         return False
 

@@ -41,7 +41,7 @@ class Function:
     needs_input_grad: tuple[bool, ...] = ()
     next_functions: tuple[tuple[Function | None, int], ...] = ()  # for each input: the node it came from, which output
     output_meta: tuple[tuple[tuple[int, ...], Any], ...] = ()  # for each output: shape, dtype
-    sequence = 0  # grows with each recorded call: an input's node always has a lower number than its user
+    sequence = 0  # grows with each recorded call: an input's node always has a lower number than its user; 0: none
     hooks: dict[int, list] | None = None  # for each output: functions of its gradient, see Tensor.register_hook
     keeps_gradient = False  # True for the end of the graph at a leaf, which stores the array that it is given
 
@@ -62,8 +62,9 @@ class Function:
         """Say in forward that these outputs (indices, masks) have no gradient. Integer outputs never have one."""
         self._non_differentiable = outputs
 
-    def _is_non_differentiable(self, output: Any) -> bool:
-        return any(output is marked for marked in self._non_differentiable) if self._non_differentiable else False
+    def is_non_differentiable(self, output: Any) -> bool:
+        """True for an output that `mark_non_differentiable` named."""
+        return bool(self._non_differentiable) and any(output is marked for marked in self._non_differentiable)
 
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
@@ -77,13 +78,13 @@ class Function:
                 f"freed): {self.name()} has freed what it saved.\n"
                 "  help: pass retain_graph=True to the first backward() or grad(), or run forward again"
             )
-        for array in self._saved:
-            if changed_since(array, self.sequence):
-                raise RuntimeError(
-                    "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                    f"{self.name()} needs {describe(array)} as it was in forward, but it was changed since.\n"
-                    "  help: change a copy instead (y = x.clone()), or write y = x + 1 rather than x += 1"
-                )
+        changed = changed_since(self.sequence, self._saved)
+        if changed is not None:
+            raise RuntimeError(
+                "one of the variables needed for gradient computation has been modified by an inplace operation: "
+                f"{self.name()} needs {describe(changed)} as it was in forward, but it was changed since.\n"
+                "  help: change a copy instead (y = x.clone()), or write y = x + 1 rather than x += 1"
+            )
         return self._saved
 
     def release(self) -> None:

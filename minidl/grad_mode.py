@@ -8,7 +8,9 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable)
 
 
 class _GradMode(threading.local):
@@ -37,19 +39,19 @@ class _Mode:
     def __exit__(self, *exception: Any) -> None:
         grad_mode.enabled = self._previous.pop()
 
-    def __call__(self, function: Callable) -> Callable:
+    def __call__(self, function: F) -> F:
         @functools.wraps(function)
         def wrapper(*args, **kwargs):
             with _Mode(self.enabled):
                 return function(*args, **kwargs)
 
-        return wrapper
+        return wrapper  # type: ignore[return-value]
 
 
 class no_grad(_Mode):
     """Nothing is recorded inside: `with no_grad():`, `@no_grad()` or `@no_grad`."""
 
-    def __new__(cls, function: Callable | None = None):
+    def __new__(cls, function: Callable | None = None) -> Any:
         return super().__new__(cls) if function is None else cls()(function)
 
     def __init__(self, function: Callable | None = None):
@@ -59,7 +61,7 @@ class no_grad(_Mode):
 class inference_mode(_Mode):
     """The same as no_grad. (PyTorch's also drops version counters; minidl's cost nothing until they are used.)"""
 
-    def __new__(cls, mode: Callable | bool = True):
+    def __new__(cls, mode: Callable | bool = True) -> Any:
         return cls()(mode) if callable(mode) else super().__new__(cls)
 
     def __init__(self, mode: Callable | bool = True):
@@ -67,9 +69,9 @@ class inference_mode(_Mode):
 
 
 class enable_grad(_Mode):
-    """Operations are recorded inside, also within no_grad: `with enable_grad():`, `@enable_grad()` or `@enable_grad`."""
+    """Operations are recorded inside, also within no_grad: `with enable_grad():`, `@enable_grad()`, `@enable_grad`."""
 
-    def __new__(cls, function: Callable | None = None):
+    def __new__(cls, function: Callable | None = None) -> Any:
         return super().__new__(cls) if function is None else cls()(function)
 
     def __init__(self, function: Callable | None = None):
@@ -88,6 +90,6 @@ class set_grad_enabled(_Mode):
         self._previous.append(self._before)
         grad_mode.enabled = self.enabled
 
-    def __call__(self, function: Callable) -> Callable:
+    def __call__(self, function: F) -> F:
         grad_mode.enabled = self._before  # as a decorator it must not change the mode where it stands
         return super().__call__(function)

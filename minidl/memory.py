@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
+from contextlib import suppress
 from typing import Any
 
 _sequence = itertools.count(1)
@@ -41,10 +42,8 @@ def _entry(array: Any) -> _Entry:
     entry = _entries.get(key)
     if entry is None:
         entry = _entries[key] = _Entry()
-        try:
+        with suppress(TypeError):  # bytes cannot be referenced weakly; an entry that stays does no harm, it is old
             entry.reference = weakref.ref(memory, lambda _: _entries.pop(key, None))
-        except TypeError:  # bytes and the like cannot be referenced weakly; a stale entry does no harm, it is old
-            pass
     return entry
 
 
@@ -58,12 +57,14 @@ def mark_shared(array: Any) -> None:
     _entry(array).shared = True
 
 
-def changed_since(array: Any, sequence: int) -> bool:
-    """True where the memory of `array` was changed in place after the call with number `sequence`."""
-    if not _entries:
-        return False
-    entry = _entries.get(id(owner(array)))
-    return entry is not None and entry.changed > sequence
+def changed_since(sequence: int, arrays: tuple) -> Any:
+    """The first of `arrays` (None is passed over) whose memory was changed after call number `sequence`, or None."""
+    if _entries:
+        for array in arrays:
+            entry = _entries.get(id(owner(array)))
+            if entry is not None and entry.changed > sequence:
+                return array
+    return None
 
 
 def is_shared(array: Any) -> bool:

@@ -8,6 +8,7 @@ Operators and methods below are thin: they bring their arguments into one form, 
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 import weakref
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy
+from numpy import ndarray
 
 from minidl import engine, ops
 from minidl.backend import (
@@ -36,9 +38,9 @@ from minidl.checks import check_broadcast, check_floating, check_same, normalize
 from minidl.errors import describe, explain
 from minidl.function import Function
 from minidl.grad_mode import grad_mode
+from minidl.indexing import index_key
 from minidl.memory import is_shared, mark_changed, mark_shared, next_sequence, owner
 
-ndarray = numpy.ndarray  # one look-up less on the hot path
 Number = (int, float, numpy.number, numpy.bool_)
 
 
@@ -68,23 +70,28 @@ def apply(operation: type[Function], *inputs: Any, **options: Any) -> Any:
 
     result = node.forward(*arrays, **options)
 
-    single = type(result) is not tuple
-    recorded = True in needs
-    outputs = []
-    for index, array in enumerate((result,) if single else result):
-        y = Tensor.__new__(Tensor)
-        y._data = array = array if type(array) is ndarray else _as_array(array)
-        if array.base is not None or array is arrays[0]:
-            _note_view(array, arrays)
-        if recorded and array.dtype.kind == "f" and not node._is_non_differentiable(array):
-            y.requires_grad = True
-            y._edge = (node, index)
-        outputs.append(y)
-    if recorded:
+    if True in needs:
         node.next_functions = tuple(edges)
-        node.output_meta = tuple([(y._data.shape, y._data.dtype) for y in outputs])
         node.sequence = next_sequence()
-    return outputs[0] if single else tuple(outputs)
+    if type(result) is tuple:
+        return tuple([_output(node, index, array, arrays) for index, array in enumerate(result)])
+    return _output(node, 0, result, arrays)
+
+
+def _output(node: Function, index: int, array: Any, inputs: list) -> Tensor:
+    """The Tensor around one result of `node`; with the node as its history, if the node was recorded."""
+    if type(array) is not ndarray:
+        array = _as_array(array)
+    tensor = Tensor.__new__(Tensor)
+    tensor._data = array
+    if array.base is not None or array is inputs[0]:
+        _note_view(array, inputs)
+    if node.sequence:
+        node.output_meta += ((array.shape, array.dtype),)
+        if array.dtype.kind == "f" and not node.is_non_differentiable(array):
+            tensor.requires_grad = True
+            tensor._edge = (node, index)
+    return tensor
 
 
 def _note_view(output: Any, inputs: list) -> None:
@@ -157,7 +164,38 @@ class MaxResult(NamedTuple):
     indices: Tensor
 
 
-class Tensor:
+class _Conversions:
+    """x.float(), x.cpu() and their kin. Apart from Tensor, where `float` shall go on to mean the type."""
+
+    def to(self, *args: Any, **kwargs: Any) -> Tensor:
+        raise NotImplementedError
+
+    def cpu(self) -> Tensor:
+        return self.to(CPU)
+
+    def cuda(self, index: Any = None) -> Tensor:
+        return self.to(device("cuda", index))
+
+    def float(self) -> Tensor:
+        return self.to(float32)
+
+    def double(self) -> Tensor:
+        return self.to(float64)
+
+    def long(self) -> Tensor:
+        return self.to(int64)
+
+    def int(self) -> Tensor:
+        return self.to(int32)
+
+    def byte(self) -> Tensor:
+        return self.to(uint8)
+
+    def bool(self) -> Tensor:
+        return self.to(bool_)
+
+
+class Tensor(_Conversions):
     """An array (`data`) with, where it is asked for, the history that `backward` follows.
 
     data            the NumPy or CuPy array
@@ -264,19 +302,17 @@ class Tensor:
         """The elements as nested lists of Python numbers."""
         return self._data.tolist()
 
-    def numpy(self) -> numpy.ndarray:
+    def numpy(self) -> ndarray:
         """The NumPy array, sharing memory. RuntimeError where a gradient is required, or on a GPU."""
         if self.requires_grad:
-            raise RuntimeError(
-                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
-            )
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         if self.is_cuda:
             raise RuntimeError(
                 "can't convert a cuda tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
             )
         return self._data
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> numpy.ndarray:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
         return numpy.array(self.numpy(), dtype=dtype, copy=copy)
 
     def __len__(self) -> int:
@@ -333,6 +369,24 @@ class Tensor:
         elif self.requires_grad:
             suffixes.append("requires_grad=True")
         return f"tensor({', '.join([values, *suffixes])})"
+
+    def __deepcopy__(self, memo: dict) -> Tensor:
+        if not self.is_leaf:
+            raise RuntimeError(
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol.\n  "
+                "help: copy x.detach(), or x.clone() to keep the history"
+            )
+        twin = copy.copy(self)
+        memo[id(self)] = twin
+        twin._data = self._data.copy()
+        twin._grad = copy.deepcopy(self._grad, memo)
+        return twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        for name in ("_edge", "_hooks", "_accumulator", "_retains_grad"):  # a copy has no history of its own
+            state.pop(name, None)
+        return state
 
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if not self.ndim else object.__format__(self, spec)
@@ -416,7 +470,7 @@ class Tensor:
 
     def retain_grad(self) -> None:
         """Keep `.grad` of this tensor although it is not a leaf. RuntimeError where it requires no gradient."""
-        if self.is_leaf and self.requires_grad or self._retains_grad:
+        if (self.is_leaf and self.requires_grad) or self._retains_grad:
             return
         hooks = self._hook_list("retain_grad")
         reference = weakref.ref(self)  # the node must not keep the tensor alive that keeps the node alive
@@ -444,7 +498,7 @@ class Tensor:
             return self.grad_fn.hooks.setdefault(self.output_nr, [])
         if self._hooks is None:
             self._hooks = []
-            node = self._accumulator and self._accumulator()
+            node = None if self._accumulator is None else self._accumulator()
             if node is not None:
                 node.hooks = {0: self._hooks}
         return self._hooks
@@ -456,7 +510,7 @@ class Tensor:
         return self._leaf_edge() if self.requires_grad else NO_EDGE
 
     def _leaf_edge(self) -> engine.Edge:
-        node = self._accumulator and self._accumulator()
+        node = None if self._accumulator is None else self._accumulator()
         if node is None:
             node = AccumulateGrad(self)
             self._accumulator = weakref.ref(node)  # weak: the graph owns it, and it owns the tensor
@@ -466,7 +520,9 @@ class Tensor:
         """Ask for a gradient, or no longer. RuntimeError for ints, and for a result of recorded operations."""
         if requires_grad and self._data.dtype.kind != "f":
             raise RuntimeError(
-                explain("requires_grad_", "only Tensors of floating point dtype can require gradients", {"tensor": self})
+                explain(
+                    "requires_grad_", "only Tensors of floating point dtype can require gradients", {"tensor": self}
+                )
             )
         if not requires_grad and self.grad_fn is not None:
             raise RuntimeError(
@@ -555,7 +611,9 @@ class Tensor:
 
     def copy_(self, source: Tensor) -> Tensor:
         """Take the values of `source`, broadcast to this shape and cast to this dtype."""
-        return self._in_place("copy_", lambda self, source: source.to(self.device, self.dtype).expand(self.shape), source)
+        return self._in_place(
+            "copy_", lambda self, source: source.to(self.device, self.dtype).expand(self.shape), source
+        )
 
     def fill_(self, value: float) -> Tensor:
         self._check_in_place("fill_")
@@ -595,30 +653,6 @@ class Tensor:
         if to_device is not None and to_device != tensor.device:
             tensor = apply(ops.Transfer, tensor, device=to_device)
         return tensor
-
-    def cpu(self) -> Tensor:
-        return self.to(CPU)
-
-    def cuda(self, index: int | None = None) -> Tensor:
-        return self.to(device("cuda", index))
-
-    def float(self) -> Tensor:
-        return self.to(float32)
-
-    def double(self) -> Tensor:
-        return self.to(float64)
-
-    def long(self) -> Tensor:
-        return self.to(int64)
-
-    def int(self) -> Tensor:
-        return self.to(int32)
-
-    def byte(self) -> Tensor:
-        return self.to(uint8)
-
-    def bool(self) -> Tensor:
-        return self.to(bool_)
 
     def clone(self) -> Tensor:
         """A copy, through which gradients flow."""
@@ -971,7 +1005,9 @@ class Tensor:
         times = shape_of("repeat", repeats)
         if len(times) < self.ndim or any(n < 0 for n in times):
             raise RuntimeError(
-                explain("repeat", f"needs a number >= 0 for each of {self.ndim} dimensions, got {times}", {"input": self})
+                explain(
+                    "repeat", f"needs a number >= 0 for each of {self.ndim} dimensions, got {times}", {"input": self}
+                )
             )
         return apply(ops.Repeat, self, repeats=times)
 
@@ -983,7 +1019,9 @@ class Tensor:
             sizes = tuple(split_size)
             if sum(sizes) != length or min(sizes, default=0) < 0:
                 raise RuntimeError(
-                    explain("split", f"the sizes {sizes} must add up to {length}, the size of dim {dim}", {"input": self})
+                    explain(
+                        "split", f"the sizes {sizes} must add up to {length}, the size of dim {dim}", {"input": self}
+                    )
                 )
         else:
             if split_size < 1:
@@ -1000,11 +1038,11 @@ class Tensor:
         return self.split(max(1, -(-length // chunks)), dim)
 
     def __getitem__(self, key: Any) -> Tensor:
-        return apply(ops.GetItem, self, key=_index_key("getitem", self, key))
+        return apply(ops.GetItem, self, key=index_key("getitem", self._data, _plain_key(key)))
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self._check_in_place("setitem", value)
-        key = _index_key("setitem", self, key)
+        key = index_key("setitem", self._data, _plain_key(key))
         if isinstance(value, Tensor) and value.dtype.kind == "f" and self.dtype != value.dtype:
             check_same("setitem", tensor=self, value=value)
         try:
@@ -1051,6 +1089,13 @@ def _array_from(data: Any) -> numpy.ndarray:
 def _draw_dtype(dtype: numpy.dtype) -> numpy.dtype:
     """NumPy draws in float32 and float64 only."""
     return dtype if dtype in (float32, float64) else float32
+
+
+def _plain_key(key: Any) -> tuple:
+    """The parts of an index, with arrays in place of Tensors."""
+    return tuple(
+        part._data if isinstance(part, Tensor) else part for part in (key if isinstance(key, tuple) else (key,))
+    )
 
 
 def root_gradient(where: str, tensor: Tensor, gradient: Any) -> Any:
@@ -1143,16 +1188,16 @@ def _binary(operation: type[Function], a: Any, b: Any) -> Tensor:
     Ints take on the other operand's floating dtype. float32 and float64 together are an error: the result would
     silently be float64, and twice as slow from there on.
     """
-    if not (isinstance(a, Tensor) and isinstance(b, Tensor) and a._data.dtype is b._data.dtype):
-        a, b = _promote(operation, a, b)
-        if b is NotImplemented:
-            return NotImplemented  # type: ignore[return-value]
-    elif operation is ops.Div and a._data.dtype.kind != "f":
-        a, b = a.to(get_default_dtype()), b.to(get_default_dtype())
     if isinstance(a, Tensor) and isinstance(b, Tensor):
-        if a._data.shape != b._data.shape:
-            check_broadcast(operation.__name__.lower(), left=a, right=b)
-        if type(a._data) is not type(b._data):
+        x, y = a._data, b._data
+        if x.dtype is y.dtype and x.shape == y.shape and type(x) is type(y) and x.dtype.kind == "f":
+            return apply(operation, a, b)  # nothing to bring into line: the usual case, and the fast one
+    a, b = _promote(operation, a, b)
+    if b is NotImplemented:
+        return NotImplemented  # type: ignore[return-value]
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        check_broadcast(operation.__name__.lower(), left=a, right=b)
+        if a.device != b.device:
             check_same(operation.__name__.lower(), left=a, right=b)
     return apply(operation, a, b)
 
@@ -1171,7 +1216,7 @@ def _promote(operation: type[Function], a: Any, b: Any) -> tuple[Any, Any]:
     tensors = [value for value in operands if isinstance(value, Tensor)]
     floating = {value.dtype for value in tensors if value.dtype.kind == "f"}
     if len(floating) > 1:
-        check_same(operation.__name__.lower(), left=a, right=b)
+        check_same(operation.__name__.lower(), left=operands[0], right=operands[1])
     wanted = floating.pop() if floating else None
     if wanted is None and (operation is ops.Div or any(isinstance(value, float) for value in operands)):
         wanted = get_default_dtype()
@@ -1224,66 +1269,3 @@ def _fit_shape(where: str, tensor: Tensor, shape: tuple[int, ...]) -> tuple[int,
             explain(where, f"shape {shape} is invalid for input of size {tensor.numel()}", {"input": tensor})
         )
     return tuple(tensor.numel() // known if size == -1 else size for size in shape)
-
-
-def _index_key(where: str, tensor: Tensor, key: Any) -> Any:
-    """An index as the array module takes it. IndexError where it does not fit (CuPy would wrap around silently)."""
-    parts = key if isinstance(key, tuple) else (key,)
-    parts = tuple(_index_part(where, part) for part in parts)
-    taken = 0
-    for part in parts:
-        if part is None or part is Ellipsis or isinstance(part, bool):
-            continue
-        taken += part.ndim if is_array(part) and part.dtype.kind == "b" else 1
-    if taken > tensor.ndim:
-        raise IndexError(explain(where, f"too many indices for tensor of dimension {tensor.ndim}", {"tensor": tensor}))
-    ellipsis = next((i for i, part in enumerate(parts) if part is Ellipsis), len(parts))
-    position = 0
-    for i, part in enumerate(parts):
-        if i == ellipsis:
-            position = tensor.ndim - _dims_taken(parts[i + 1 :])
-            continue
-        if part is None or isinstance(part, bool):
-            continue
-        if is_array(part) and part.dtype.kind == "b":
-            if part.shape != tensor.shape[position : position + part.ndim]:
-                raise IndexError(
-                    explain(where, "a mask must have the shape of what it selects from", {"tensor": tensor, "mask": part})
-                )
-            position += part.ndim
-            continue
-        size = tensor.shape[position]
-        lowest, highest = (part, part) if isinstance(part, int) else (0, 0)
-        if is_array(part) and part.size:
-            lowest, highest = int(part.min()), int(part.max())
-        if not isinstance(part, slice) and not (is_array(part) and not part.size) and not -size <= lowest <= highest < size:
-            wrong = lowest if lowest < -size else highest
-            raise IndexError(
-                explain(where, f"index {wrong} is out of bounds for dimension {position} with size {size}", {"tensor": tensor})
-            )
-        position += 1
-    return parts if isinstance(key, tuple) else parts[0]
-
-
-def _dims_taken(parts: tuple) -> int:
-    return sum(
-        0 if part is None or isinstance(part, bool) else part.ndim if is_array(part) and part.dtype.kind == "b" else 1
-        for part in parts
-    )
-
-
-def _index_part(where: str, part: Any) -> Any:
-    if isinstance(part, Tensor):
-        part = part._data
-    if isinstance(part, (list, range)):
-        part = numpy.asarray(part)
-        part = part.astype(int64) if not part.size else part
-    if isinstance(part, (numpy.integer,)):
-        return int(part)
-    if part is None or part is Ellipsis or isinstance(part, (bool, int, slice)):
-        return part
-    if is_array(part) and part.dtype.kind in "iub":
-        return part
-    raise IndexError(
-        explain(where, f"an index is an int, a slice, None, ..., or a tensor of ints or bools, got {describe(part)}")
-    )

@@ -243,10 +243,12 @@ class Where(Function):
     def backward(self, grad_output):
         (condition,) = self.saved_tensors
         _, need_a, need_b = self.needs_input_grad
+        xp = array_module(grad_output)
+        # Chosen, not multiplied by 0 or 1: an infinite gradient must not reach the operand that was not taken as NaN.
         return (
             None,
-            sum_to_shape(grad_output * condition, self.a_shape) if need_a else None,
-            sum_to_shape(grad_output * ~condition, self.b_shape) if need_b else None,
+            sum_to_shape(xp.where(condition, grad_output, 0), self.a_shape) if need_a else None,
+            sum_to_shape(xp.where(condition, 0, grad_output), self.b_shape) if need_b else None,
         )
 
 

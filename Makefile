@@ -1,0 +1,58 @@
+# make            what there is
+# Everything runs in .venv, which the first target that needs it creates. PYTHON=python3.12 VENV=.venv-3.12 for another.
+
+PYTHON ?= python3
+VENV ?= .venv
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
+BIN := $(VENV)/bin
+endif
+RUN := $(BIN)/python
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-torch lint bench clean
+
+help: ## Show this list
+	@echo "minidl: a deep-learning framework to read, step through and train real networks with"
+	@echo
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  ARGS=... is passed on:  make test ARGS='-k conv2d -x'    make demo ARGS='--seed 1'"
+
+demo: $(VENV)/.installed ## Train LeNet-5 on real handwritten digits; curves and confusion matrix in out/
+	$(RUN) -m minidl demo $(ARGS)
+
+test: $(VENV)/.installed ## Every check: gradients, networks, training (PyTorch agreement where it is installed)
+	$(RUN) -m pytest $(ARGS)
+
+test-torch: $(VENV)/.torch ## Install PyTorch's CPU build into .venv and run the agreement with it
+	$(RUN) -m pytest -m torch $(ARGS)
+
+lint: $(VENV)/.lint ## ruff (format and rules) and mypy
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+
+bench: $(VENV)/.torch ## Overhead of one tiny operation beside PyTorch's
+	$(RUN) -m tests.benchmarks.tiny_ops $(ARGS)
+
+clean: ## Remove .venv, caches and out/
+	rm -rf .venv .venv-* out build *.egg-info .pytest_cache .ruff_cache .mypy_cache
+
+$(BIN):
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'minidl needs Python 3.11 or newer; this is ' + sys.version.split()[0] + '. Try: make PYTHON=python3.12 ...')"
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(BIN)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[digits,test]"
+	@$(RUN) -c "open('$@', 'w')"
+
+$(VENV)/.lint: pyproject.toml | $(VENV)/.installed
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[lint]"
+	@$(RUN) -c "open('$@', 'w')"
+
+$(VENV)/.torch: pyproject.toml | $(VENV)/.installed
+	$(RUN) -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	@$(RUN) -c "open('$@', 'w')"

@@ -1,0 +1,180 @@
+"""Pooling: the largest or the mean value of each window. Notation and windows as in im2col.py.
+
+x: (..., H, W), y: (..., OH, OW). Every image and channel is pooled by itself, so any dimensions may stand in front.
+New arrays are made `like` an old one, so that they keep its order in memory (a convolution's is not N, C, H, W).
+"""
+
+from __future__ import annotations
+
+import math
+
+from minidl.backend import array_module
+from minidl.function import Function
+from minidl.ops.im2col import output_size, taps
+
+
+class MaxPool2d(Function):
+    """y[oh, ow] = max over kh, kw of x[h, w]           dx[h, w] = the sum of dy over the windows whose maximum it is
+
+    Padding counts as -infinity. Of equal values the first in the order of the window (row by row) is the maximum;
+    NaN is larger than anything. ceil_mode: see output_size in im2col.py.
+    With return_indices there is a second output, the place h * W + w of each maximum, as in PyTorch.
+
+    Saved is only `winner`, the tap of each maximum, counted from the kernel's last: one byte for kernels up to 16x16.
+    AlexNet sec. 3.4 (Krizhevsky et al., NIPS 2012): 3x3 windows, 2 apart, overlap.
+    """
+
+    def forward(self, x, *, kernel_size, stride, padding, dilation, ceil_mode, return_indices):
+        xp = array_module(x)
+        H, W = x.shape[-2:]
+        KH, KW = kernel_size
+        OH, OW = output_size((H, W), kernel_size, stride, padding, dilation, ceil_mode)
+        self.x_shape = x.shape
+        self.geometry = kernel_size, (OH, OW), stride, padding, dilation
+
+        y = xp.full_like(x, -math.inf, shape=x.shape[:-2] + (OH, OW))
+        winner = None
+        if return_indices or self.needs_input_grad[0]:
+            winner = xp.zeros_like(y, dtype="uint8" if KH * KW <= 256 else "int32")
+        # From the last tap to the first: each takes from those behind it what is not larger. So `winner` only grows,
+        # and maximum can update it (many times faster than a copy of the elements under a mask).
+        for kh, kw, windows, pixels in reversed(list(taps((H, W), *self.geometry))):
+            if winner is not None:
+                wins = (x[pixels] >= y[windows]) | xp.isnan(x[pixels])
+                number = winner.dtype.type(KH * KW - 1 - (kh * KW + kw))
+                winner[windows] = xp.maximum(winner[windows], wins * number)
+            y[windows] = xp.maximum(y[windows], x[pixels])
+
+        self.save_for_backward(winner)
+        return (y, self._indices(winner)) if return_indices else y
+
+    def _indices(self, winner):
+        """h * W + w for each window, from its winning tap."""
+        xp = array_module(winner)
+        W = self.x_shape[-1]
+        (KH, KW), (OH, OW), stride, ((top, _), (left, _)), dilation = self.geometry
+        kh, kw = xp.divmod(KH * KW - 1 - winner.astype("int64"), KW)
+        h = xp.arange(OH)[:, None] * stride[0] - top + kh * dilation[0]
+        w = xp.arange(OW) * stride[1] - left + kw * dilation[1]
+        return h * W + w
+
+    def backward(self, grad_output, _=None):
+        (winner,) = self.saved_tensors
+        xp = array_module(grad_output)
+        KH, KW = self.geometry[0]
+        grad_x = xp.zeros_like(grad_output, shape=self.x_shape)
+        for kh, kw, windows, pixels in taps(self.x_shape[-2:], *self.geometry):
+            won = winner[windows] == KH * KW - 1 - (kh * KW + kw)
+            grad_x[pixels] += grad_output[windows] * won
+        return grad_x
+
+
+class AvgPool2d(Function):
+    """y[oh, ow] = (the sum over kh, kw of x[h, w]) / count          dx[h, w] = the sum of dy / count over its windows
+
+    count is KH * KW, the padding counted as zeros; but pixels beyond the padding, which ceil_mode may reach, do not
+    count. Without count_include_pad it is the number of pixels in the image alone; divisor_override replaces it.
+
+    LeNet-5's "sub-sampling" (LeCun et al., Proc. IEEE 1998, sec. II.B) is this with 2x2 windows, times a weight.
+    """
+
+    def forward(self, x, *, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override):
+        xp = array_module(x)
+        OH, OW = output_size(x.shape[-2:], kernel_size, stride, padding, (1, 1), ceil_mode)
+        self.x_shape = x.shape
+        self.geometry = kernel_size, (OH, OW), stride, padding, (1, 1)
+        if divisor_override is not None:
+            self.count = divisor_override
+        else:
+            rows, columns = (self._pixels_in_windows(i, count_include_pad) for i in range(2))
+            count = [[row * column for column in columns] for row in rows]
+            self.count = xp.asarray(count, x.dtype)  # (OH, OW)
+
+        y = xp.zeros_like(x, shape=x.shape[:-2] + (OH, OW))
+        for _, _, windows, pixels in taps(x.shape[-2:], *self.geometry):
+            y[windows] += x[pixels]
+        y /= self.count
+        return y
+
+    def _pixels_in_windows(self, i, count_include_pad):
+        """How many pixels each window spans in one direction: i = 0 for rows, 1 for columns."""
+        kernel_size, output_size, stride, padding, _ = (setting[i] for setting in self.geometry)
+        before, after = padding if count_include_pad else (0, 0)
+        lowest, highest = -before, self.x_shape[-2 + i] + after
+        starts = [window * stride - padding[0] for window in range(output_size)]
+        return [min(start + kernel_size, highest) - max(start, lowest) for start in starts]
+
+    def backward(self, grad_output):
+        xp = array_module(grad_output)
+        share = grad_output / self.count
+        grad_x = xp.zeros_like(grad_output, shape=self.x_shape)
+        for _, _, windows, pixels in taps(self.x_shape[-2:], *self.geometry):
+            grad_x[pixels] += share[windows]
+        return grad_x
+
+
+def adaptive_windows(image_size, output_size):
+    """The windows of adaptive pooling: (oh, ow, rows, columns), one for each pixel of the output.
+
+    Window i of `count` reaches from floor(i * size / count) to ceil((i + 1) * size / count): together they cover
+    the image, of nearly equal size, and overlap by a pixel where they do not divide it.
+    """
+    for oh, rows in enumerate(_parts(image_size[0], output_size[0])):
+        for ow, columns in enumerate(_parts(image_size[1], output_size[1])):
+            yield oh, ow, rows, columns
+
+
+def _parts(size, count):
+    return [slice(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
+
+
+class AdaptiveAvgPool2d(Function):
+    """y[oh, ow] = the mean of x over window (oh, ow) of adaptive_windows; (1, 1) is global average pooling.
+
+    Lin, Chen & Yan, Network in Network, ICLR 2014, sec. 3.2.
+    """
+
+    def forward(self, x, *, output_size):
+        self.x_shape = x.shape
+        y = array_module(x).empty_like(x, shape=x.shape[:-2] + output_size)
+        for oh, ow, rows, columns in adaptive_windows(x.shape[-2:], output_size):
+            y[..., oh, ow] = x[..., rows, columns].mean(axis=(-2, -1))
+        return y
+
+    def backward(self, grad_output):
+        grad_x = array_module(grad_output).zeros_like(grad_output, shape=self.x_shape)
+        for oh, ow, rows, columns in adaptive_windows(self.x_shape[-2:], grad_output.shape[-2:]):
+            window = grad_x[..., rows, columns]
+            window += grad_output[..., oh, ow, None, None] / (window.shape[-2] * window.shape[-1])
+        return grad_x
+
+
+class AdaptiveMaxPool2d(Function):
+    """y[oh, ow] = the maximum of x over window (oh, ow) of adaptive_windows; ties and indices as in MaxPool2d."""
+
+    def forward(self, x, *, output_size, return_indices):
+        xp = array_module(x)
+        W = x.shape[-1]
+        self.x_shape = x.shape
+        y = xp.empty_like(x, shape=x.shape[:-2] + output_size)
+        indices = xp.empty_like(y, dtype="int64")  # h * W + w
+        for oh, ow, rows, columns in adaptive_windows(x.shape[-2:], output_size):
+            window = x[..., rows, columns]
+            KH, KW = window.shape[-2:]
+            y[..., oh, ow] = window.max(axis=(-2, -1))
+            kh, kw = xp.divmod(window.reshape(x.shape[:-2] + (KH * KW,)).argmax(axis=-1), KW)
+            indices[..., oh, ow] = (rows.start + kh) * W + columns.start + kw
+        self.save_for_backward(indices)
+        return (y, indices) if return_indices else y
+
+    def backward(self, grad_output, _=None):
+        (indices,) = self.saved_tensors
+        xp = array_module(grad_output)
+        *front, H, W = self.x_shape
+        images = math.prod(front)
+        grad_x = xp.zeros((images, H * W), grad_output.dtype)
+        image = xp.arange(images)
+        # One window after the other: within one, no pixel comes twice, so += loses nothing.
+        for oh, ow, _, _ in adaptive_windows((H, W), grad_output.shape[-2:]):
+            grad_x[image, indices[..., oh, ow].reshape(images)] += grad_output[..., oh, ow].reshape(images)
+        return grad_x.reshape(self.x_shape)

@@ -1,0 +1,1 @@
+"""The checks. `op_samples` is the list that drives those of the operations."""
