@@ -49,15 +49,15 @@ def shape_of(where: str, sizes: Sequence[Any]) -> tuple[int, ...]:
 
 
 def pair(where: str, name: str, value: Any, minimum: int = 1) -> tuple[int, int]:
-    """(rows, columns) from an int or a pair of ints, each at least `minimum`. TypeError, ValueError otherwise."""
-    values = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(values) == 1:
-        values = values * 2
-    if len(values) != 2 or not all(isinstance(v, (int, numpy.integer)) and not isinstance(v, bool) for v in values):
+    """(rows, columns) from an int or a pair of ints. TypeError for others; RuntimeError for three, or if too small."""
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    if not all(isinstance(v, (int, numpy.integer)) and not isinstance(v, bool) for v in values):
         raise TypeError(explain(where, f"{name} must be an int or a pair of ints, got {value!r}"))
+    if len(values) not in (1, 2):
+        raise RuntimeError(explain(where, f"expected {name} to be a single int or a pair of ints, got {value!r}"))
     if min(values) < minimum:
-        raise ValueError(explain(where, f"{name} must be at least {minimum}, got {value!r}"))
-    return int(values[0]), int(values[1])
+        raise RuntimeError(explain(where, f"{name} must be at least {minimum}, got {value!r}"))
+    return int(values[0]), int(values[-1])
 
 
 def check_broadcast(where: str, **operands: Any) -> tuple[int, ...]:
@@ -86,6 +86,12 @@ def check_same(where: str, **operands: Any) -> None:
                 help="convert one explicitly: x.float() or x.double(); minidl never does it silently",
             )
         )
+    check_same_device(where, **present)
+
+
+def check_same_device(where: str, **operands: Any) -> None:
+    """All operands (None is passed over) are on one device. RuntimeError otherwise."""
+    present = {name: operand for name, operand in operands.items() if operand is not None}
     if len({operand.device for operand in present.values()}) > 1:
         raise RuntimeError(
             explain(

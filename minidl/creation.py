@@ -24,15 +24,15 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     """
     if isinstance(data, Tensor):
         data = data.data
-    made = Tensor(data.copy() if is_array(data) else data)
-    return made.to(device, dtype).requires_grad_(requires_grad)
+    made = Tensor(data.copy() if is_array(data) else data, dtype=dtype)
+    return made.to(device).requires_grad_(requires_grad)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """A tensor of `data`, sharing its memory where dtype and device allow it; a Tensor as it is."""
     if is_array(data) and not isinstance(data, numpy.generic):
         mark_shared(data)  # the user's array and the tensor
-    return (data if isinstance(data, Tensor) else Tensor(data)).to(device, dtype)
+    return data.to(device, dtype) if isinstance(data, Tensor) else Tensor(data, dtype=dtype).to(device)
 
 
 def from_numpy(array: numpy.ndarray) -> Tensor:
@@ -53,8 +53,8 @@ def _finish(array: numpy.ndarray, dtype: Any, device: Any, requires_grad: bool) 
 
 def full(size: Any, fill_value: float, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Every element `fill_value`; the dtype is that of `tensor(fill_value)` unless it is given."""
-    natural = Tensor(fill_value).dtype
-    return _finish(numpy.full(shape_of("full", (size,)), fill_value, natural), dtype, device, requires_grad)
+    dtype = dtype or Tensor(fill_value).dtype
+    return _finish(numpy.full(shape_of("full", (size,)), fill_value, dtype), None, device, requires_grad)
 
 
 def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:

@@ -43,6 +43,7 @@ class Function:
     output_meta: tuple[tuple[tuple[int, ...], Any], ...] = ()  # for each output: shape, dtype
     sequence = 0  # grows with each recorded call: an input's node always has a lower number than its user; 0: none
     hooks: dict[int, list] | None = None  # for each output: functions of its gradient, see Tensor.register_hook
+    multiply_adds = 0  # that forward took; the operations with a matrix product set it
     keeps_gradient = False  # True for the end of the graph at a leaf, which stores the array that it is given
 
     _saved: tuple[Any, ...] | None = ()

@@ -12,7 +12,7 @@ import copy
 import math
 import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy
@@ -34,8 +34,17 @@ from minidl.backend import (
     is_array,
     uint8,
 )
-from minidl.checks import check_broadcast, check_floating, check_same, normalize_dim, normalize_dims, shape_of
+from minidl.checks import (
+    check_broadcast,
+    check_floating,
+    check_same,
+    check_same_device,
+    normalize_dim,
+    normalize_dims,
+    shape_of,
+)
 from minidl.errors import describe, explain
+from minidl.events import listeners
 from minidl.function import Function
 from minidl.grad_mode import grad_mode
 from minidl.indexing import index_key
@@ -73,9 +82,14 @@ def apply(operation: type[Function], *inputs: Any, **options: Any) -> Any:
     if True in needs:
         node.next_functions = tuple(edges)
         node.sequence = next_sequence()
+    outputs: Any
     if type(result) is tuple:
-        return tuple([_output(node, index, array, arrays) for index, array in enumerate(result)])
-    return _output(node, 0, result, arrays)
+        outputs = tuple([_output(node, index, array, arrays) for index, array in enumerate(result)])
+    else:
+        outputs = _output(node, 0, result, arrays)
+    for listener in listeners:
+        listener(node, inputs, outputs)
+    return outputs
 
 
 def _output(node: Function, index: int, array: Any, inputs: list) -> Tensor:
@@ -217,10 +231,11 @@ class Tensor(_Conversions):
     # NumPy must leave `array + tensor` to Tensor.__radd__.
     __array_ufunc__ = None
 
-    def __init__(self, data: Any, requires_grad: bool = False):
+    def __init__(self, data: Any, requires_grad: bool = False, *, dtype: Any = None):
         if isinstance(data, Tensor):
             data = data._data
-        self._data = data if is_array(data) and not isinstance(data, numpy.generic) else _array_from(data)
+        array = data if is_array(data) and not isinstance(data, numpy.generic) else _array_from(data, dtype)
+        self._data = array if dtype is None else array.astype(dtype, copy=False)
         if self._data.dtype.kind not in "fiub":
             raise TypeError(explain("Tensor", f"a tensor holds floats, ints or bools, not {self._data.dtype}"))
         if requires_grad:
@@ -709,11 +724,20 @@ class Tensor(_Conversions):
     def sub(self, other: Any, *, alpha: float = 1) -> Tensor:
         return self - (other if alpha == 1 else alpha * other)
 
-    mul = __mul__
-    div = __truediv__
-    pow = __pow__
-    neg = __neg__
-    abs = __abs__
+    def mul(self, other: Any) -> Tensor:
+        return self * other
+
+    def div(self, other: Any) -> Tensor:
+        return self / other
+
+    def pow(self, exponent: Any) -> Tensor:
+        return self**exponent
+
+    def neg(self) -> Tensor:
+        return -self
+
+    def abs(self) -> Tensor:
+        return apply(ops.Abs, self)
 
     def maximum(self, other: Tensor) -> Tensor:
         return _binary(ops.Maximum, self, other)
@@ -812,7 +836,23 @@ class Tensor(_Conversions):
 
     __hash__ = object.__hash__  # tensors are keys by identity, although == compares elements
 
-    eq, ne, lt, le, gt, ge = __eq__, __ne__, __lt__, __le__, __gt__, __ge__
+    def eq(self, other: Any) -> Tensor:
+        return _compare_strictly("eq", self, other)
+
+    def ne(self, other: Any) -> Tensor:
+        return _compare_strictly("ne", self, other)
+
+    def lt(self, other: Any) -> Tensor:
+        return _compare_strictly("lt", self, other)
+
+    def le(self, other: Any) -> Tensor:
+        return _compare_strictly("le", self, other)
+
+    def gt(self, other: Any) -> Tensor:
+        return _compare_strictly("gt", self, other)
+
+    def ge(self, other: Any) -> Tensor:
+        return _compare_strictly("ge", self, other)
 
     def all(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         axis = None if dim is None else normalize_dim("all", dim, self.ndim)
@@ -1011,8 +1051,10 @@ class Tensor(_Conversions):
             )
         return apply(ops.Repeat, self, repeats=times)
 
-    def split(self, split_size: int | list[int] | tuple[int, ...], dim: int = 0) -> tuple[Tensor, ...]:
+    def split(self, split_size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
         """Pieces of split_size along `dim` (the last may be smaller), or of the sizes in a list."""
+        if not self.ndim:
+            raise RuntimeError(explain("split", "expects at least a 1-dimensional tensor", {"input": self}))
         index = normalize_dim("split", dim, self.ndim)
         length = self.shape[index]
         if isinstance(split_size, (tuple, list)):
@@ -1032,6 +1074,8 @@ class Tensor(_Conversions):
 
     def chunk(self, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
         """At most `chunks` pieces of equal size along `dim`; the last may be smaller."""
+        if not self.ndim:
+            raise RuntimeError(explain("chunk", "expects at least a 1-dimensional tensor", {"input": self}))
         if chunks < 1:
             raise RuntimeError(explain("chunk", f"chunks must be at least 1, got {chunks}"))
         length = self.shape[normalize_dim("chunk", dim, self.ndim)]
@@ -1049,9 +1093,9 @@ class Tensor(_Conversions):
             if grad_mode.enabled and (self.requires_grad or getattr(value, "requires_grad", False)):
                 self._become("setitem", apply(ops.SetItem, self, value, key=key))
             else:
-                self._data[key] = value._data if isinstance(value, Tensor) else value
+                ops.assign(self._data, key, value._data if isinstance(value, Tensor) else value)
                 mark_changed(self._data)
-        except ValueError as error:
+        except (ValueError, TypeError) as error:  # NumPy's words for shapes that do not fit
             raise RuntimeError(explain("setitem", str(error), {"tensor": self, "value": value})) from None
 
     # --------------------------------------------------------------------------------------------- activations
@@ -1075,13 +1119,13 @@ class Tensor(_Conversions):
 # ------------------------------------------------------------------------------------------ how arguments are read
 
 
-def _array_from(data: Any) -> numpy.ndarray:
-    """An array from Python numbers in nested lists: floats in the default dtype, ints as int64."""
+def _array_from(data: Any, dtype: Any) -> ndarray:
+    """An array from Python numbers in nested lists; without a dtype, floats in the default one and ints as int64."""
     try:
         array = numpy.array(data)
     except ValueError as error:
         raise ValueError(explain("tensor", f"the lists do not have one shape: {error}")) from None
-    if array.dtype.kind == "f" and not isinstance(data, numpy.generic):
+    if dtype is None and array.dtype.kind == "f" and not isinstance(data, numpy.generic):
         return array.astype(get_default_dtype())
     return array
 
@@ -1160,13 +1204,18 @@ def _is_dtype_name(value: Any) -> bool:
 
 
 def require_tensors(where: str, **operands: Any) -> None:
-    """Every operand is a Tensor (None is passed over). TypeError otherwise."""
+    """Every operand is a Tensor. TypeError otherwise."""
     for name, operand in operands.items():
-        if operand is not None and not isinstance(operand, Tensor):
+        if not isinstance(operand, Tensor):
             help = "wrap it: minidl.tensor(x) or minidl.from_numpy(x)" if is_array(operand) else None
             raise TypeError(
                 explain(where, f"argument '{name}' must be Tensor, not {type(operand).__name__}", help=help)
             )
+
+
+def optional_tensors(where: str, **operands: Any) -> None:
+    """Every operand is a Tensor or None. TypeError otherwise."""
+    require_tensors(where, **{name: operand for name, operand in operands.items() if operand is not None})
 
 
 def _operand(where: str, value: Any) -> Tensor:
@@ -1192,17 +1241,16 @@ def _binary(operation: type[Function], a: Any, b: Any) -> Tensor:
         x, y = a._data, b._data
         if x.dtype is y.dtype and x.shape == y.shape and type(x) is type(y) and x.dtype.kind == "f":
             return apply(operation, a, b)  # nothing to bring into line: the usual case, and the fast one
-    a, b = _promote(operation, a, b)
+    a, b = promote(operation, a, b)
     if b is NotImplemented:
         return NotImplemented  # type: ignore[return-value]
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         check_broadcast(operation.__name__.lower(), left=a, right=b)
-        if a.device != b.device:
-            check_same(operation.__name__.lower(), left=a, right=b)
+        check_same_device(operation.__name__.lower(), left=a, right=b)
     return apply(operation, a, b)
 
 
-def _promote(operation: type[Function], a: Any, b: Any) -> tuple[Any, Any]:
+def promote(operation: type[Function], a: Any, b: Any) -> tuple[Any, Any]:
     """Both operands ready for `operation`: numbers as Python numbers, tensors of one kind of dtype."""
     operands = []
     for value in (a, b):
@@ -1243,12 +1291,19 @@ def _compare(where: str, a: Tensor, b: Any) -> Tensor:
         b = _wrap(b)
     if isinstance(b, Tensor):
         check_broadcast(where, left=a, right=b)
-        if type(a._data) is not type(b._data):
-            check_same(where, left=a, right=b)
+        check_same_device(where, left=a, right=b)
         b = b._data
     elif not isinstance(b, Number):
         return NotImplemented
     return _wrap(getattr(array_module(a._data), _COMPARISONS[where])(a._data, b))
+
+
+def _compare_strictly(where: str, a: Tensor, b: Any) -> Tensor:
+    """The same for a method: what an operator leaves to its right operand is an error here."""
+    result = _compare(where, a, b)
+    if result is NotImplemented:
+        raise TypeError(explain(where, f"argument 'other' must be Tensor or Number, not {type(b).__name__}"))
+    return result
 
 
 def _check_matrices(where: str, a: Tensor, b: Tensor, ndim: int) -> None:

@@ -448,3 +448,19 @@ def test_a_breakpoint_inside_backward_is_ordinary_python(monkeypatch):
 
     apply(Stops, leaf(1.0)).sum().backward()
     assert stopped == ["forward", "backward"]
+
+
+# ------------------------------------------------------------------------------------------------------ listeners
+
+
+def test_listeners_see_every_operation_recorded_or_not():
+    seen = []
+    x = leaf(1.0, 2.0)
+    with minidl.events.listening(lambda node, inputs, outputs: seen.append((node.name(), inputs[0] is x, outputs))):
+        y = x * 2
+        with minidl.no_grad():
+            parts = x.split(1)
+    x * 3
+    assert [(name, first) for name, first, _ in seen] == [("Mul", True), ("Split", True)]
+    assert seen[0][2] is y
+    assert seen[1][2] is parts

@@ -36,6 +36,8 @@ each_normalized = pytest.mark.parametrize("function", NORMALIZED, ids=lambda f: 
 def test_input_must_be_a_tensor(function):
     with pytest.raises(TypeError, match=rf"{function.__name__}\(\): argument 'input' must be Tensor, not list"):
         function([1.0, 2.0])
+    with pytest.raises(TypeError, match="argument 'input' must be Tensor, not NoneType"):
+        function(None)
 
 
 @each
@@ -143,6 +145,12 @@ def test_softmax_of_large_inputs(function):
         [1 if function is F.softmax else 0, half, 1 if function is F.softmax else 0]
     )
     assert x.grad.tolist()[1] == pytest.approx([-0.25, 0.25] if function is F.softmax else [-0.5, 0.5])
+
+
+@each_normalized
+def test_softmax_of_nothing(function):
+    for dim in (0, 1):
+        assert function(minidl.zeros(3, 0), dim).shape == (3, 0)
 
 
 def test_softmax_with_a_class_shut_out():

@@ -51,7 +51,7 @@ def test_input_must_be_floating_point(loss, input, target):
 
 @each
 def test_reduction_must_be_known(loss, input, target):
-    with pytest.raises(ValueError, match="reduction must be one of 'none', 'mean', 'sum'.*, got 'average'"):
+    with pytest.raises(ValueError, match=r"reduction must be one of 'none', 'mean', 'sum'.*, got 'average'"):
         loss(input, target, reduction="average")
     if loss is not F.kl_div:
         with pytest.raises(ValueError, match="got 'batchmean'"):
@@ -139,9 +139,9 @@ def test_shapes_of_targets(loss):
 
 @named(CLASSES)
 def test_labels_must_be_integers(loss):
-    for dtype in (minidl.float32, minidl.bool_):
-        with pytest.raises(RuntimeError, match=rf"expected target dtype to be an integer, but got {dtype}"):
-            loss(x, t.to(dtype))
+    for target in (t.float(), t > 0):
+        with pytest.raises(RuntimeError, match=rf"expected target dtype to be an integer, but got {target.dtype}"):
+            loss(x, target)
 
 
 @named(CLASSES)

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 LAYERS = [
-    "minidl.errors",
+    "minidl.errors minidl.events",
     "minidl.memory",
     "minidl.backend",
     "minidl.checks minidl.cuda minidl.diagnosis minidl.grad_mode",

@@ -119,4 +119,7 @@ def _normalized(where: str, operation: type[Function], input: Tensor, dim: int |
     if dtype is not None:
         input = input.to(dtype)
     check_floating(where, input=input)
-    return apply(operation, input, dim=normalize_dim(where, dim, input.ndim))
+    dim = normalize_dim(where, dim, input.ndim)
+    if not input.numel():  # a dimension without elements has no maximum to subtract
+        return input.clone()
+    return apply(operation, input, dim=dim)

@@ -10,9 +10,9 @@ from typing import Any
 
 from minidl import ops
 from minidl.backend import array_module, bool_
-from minidl.checks import check_broadcast, check_same
+from minidl.checks import check_broadcast, check_same, check_same_device
 from minidl.errors import explain
-from minidl.tensor import Number, Tensor, _promote, apply, require_tensors
+from minidl.tensor import Number, Tensor, apply, promote, require_tensors
 
 
 def add(input: Tensor | float, other: Tensor | float, *, alpha: float = 1) -> Tensor:
@@ -111,9 +111,11 @@ def where(condition: Tensor, input: Tensor | float, other: Tensor | float) -> Te
     if isinstance(input, Number) and isinstance(other, Number):
         input = Tensor(input)
     _require_operands("where", input=input, other=other)
-    a, b = _promote(ops.Where, input, other)
+    a, b = promote(ops.Where, input, other)
     operands = {"condition": condition, "input": a, "other": b}
-    check_broadcast("where", **{name: x for name, x in operands.items() if isinstance(x, Tensor)})
+    tensors = {name: operand for name, operand in operands.items() if isinstance(operand, Tensor)}
+    check_broadcast("where", **tensors)
+    check_same_device("where", **tensors)
     return apply(ops.Where, condition, a, b)
 
 

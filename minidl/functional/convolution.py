@@ -9,7 +9,7 @@ from minidl.checks import check_floating, check_same, pair
 from minidl.errors import explain
 from minidl.function import Function
 from minidl.ops import im2col
-from minidl.tensor import Tensor, apply, require_tensors
+from minidl.tensor import Tensor, apply, optional_tensors, require_tensors
 
 Pair = tuple[int, int]
 Sides = tuple[Pair, Pair]  # ((top, bottom), (left, right))
@@ -34,7 +34,7 @@ def conv2d(
     """
     where = "conv2d"
     _check_operands(where, input, weight, bias, groups, channels_of_weight=1)
-    kernel_size = weight.shape[2:]
+    kernel_size = weight.shape[2], weight.shape[3]
     stride, dilation = pair(where, "stride", stride), pair(where, "dilation", dilation)
     sides = _sides(where, padding, kernel_size, stride, dilation)
     check_windows_fit(where, input, kernel_size, stride, sides, dilation)
@@ -62,7 +62,7 @@ def conv_transpose2d(
     """
     where = "conv_transpose2d"
     _check_operands(where, input, weight, bias, groups, channels_of_weight=0)
-    kernel_size = weight.shape[2:]
+    kernel_size = weight.shape[2], weight.shape[3]
     stride, dilation = pair(where, "stride", stride), pair(where, "dilation", dilation)
     padding = pair(where, "padding", padding, minimum=0)
     extra = pair(where, "output_padding", output_padding, minimum=0)
@@ -199,7 +199,8 @@ def check_windows_fit(
 def _check_operands(where: str, input: Any, weight: Any, bias: Any, groups: Any, channels_of_weight: int) -> None:
     """Everything fits: dimension `channels_of_weight` of the weight belongs to the channels of input, the other of
     the first two to those of the output. The second is counted within a group."""
-    require_tensors(where, input=input, weight=weight, bias=bias)
+    require_tensors(where, input=input, weight=weight)
+    optional_tensors(where, bias=bias)
     operands = {"input": input, "weight": weight, "bias": bias, "groups": groups}
     check_same(where, input=input, weight=weight, bias=bias)
     check_floating(where, input=input, weight=weight)

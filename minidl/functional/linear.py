@@ -7,7 +7,7 @@ import math
 from minidl import ops
 from minidl.checks import check_same
 from minidl.errors import explain
-from minidl.tensor import Tensor, apply, require_tensors
+from minidl.tensor import Tensor, apply, optional_tensors, require_tensors
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -17,9 +17,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     dimension goes away. RuntimeError where shapes, dtypes or devices do not fit; TypeError for what is no Tensor.
     """
     operands = {"input": input, "weight": weight, "bias": bias}
-    require_tensors("linear", **operands)
-    if weight is None:
-        raise TypeError(explain("linear", "argument 'weight' must be Tensor, not NoneType"))
+    require_tensors("linear", input=input, weight=weight)
+    optional_tensors("linear", bias=bias)
     check_same("linear", **operands)
     if not input.ndim or weight.ndim not in (1, 2):
         raise RuntimeError(

@@ -17,7 +17,7 @@ from minidl.errors import explain
 from minidl.function import Function
 from minidl.grad_mode import is_grad_enabled
 from minidl.ops.loss import class_dim
-from minidl.tensor import Tensor, apply, require_tensors
+from minidl.tensor import Tensor, apply, optional_tensors, require_tensors
 
 # ------------------------------------------------------------------------------------------------- classification
 
@@ -224,10 +224,8 @@ def _reduction(
 
 def _check(where: str, input: Tensor, target: Tensor, **weights: Tensor | None) -> None:
     """What every loss asks for: tensors, of which the input is floating point, and the weights like the input."""
-    if input is None or target is None:
-        name = "input" if input is None else "target"
-        raise TypeError(explain(where, f"argument '{name}' must be Tensor, not NoneType"))
-    require_tensors(where, input=input, target=target, **weights)
+    require_tensors(where, input=input, target=target)
+    optional_tensors(where, **weights)
     check_floating(where, input=input)
     check_same(where, input=input, **weights)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from minidl import ops
 from minidl.checks import check_floating, check_same, shape_of
 from minidl.errors import explain
-from minidl.tensor import Number, Tensor, apply, require_tensors
+from minidl.tensor import Number, Tensor, apply, optional_tensors, require_tensors
 
 
 def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
@@ -127,7 +127,8 @@ def layer_norm(
     RuntimeError where input, weight or bias do not fit normalized_shape; TypeError where that is no sequence of ints.
     """
     operands = {"input": input, "weight": weight, "bias": bias}
-    require_tensors("layer_norm", **operands)
+    require_tensors("layer_norm", input=input)
+    optional_tensors("layer_norm", **operands)
     check_floating("layer_norm", **operands)
     check_same("layer_norm", **operands)
     if not isinstance(normalized_shape, (tuple, list)):
@@ -172,7 +173,8 @@ def group_norm(
     where the input has a single value for each group.
     """
     operands = {"input": input, "weight": weight, "bias": bias}
-    require_tensors("group_norm", **operands)
+    require_tensors("group_norm", input=input)
+    optional_tensors("group_norm", **operands)
     check_floating("group_norm", **operands)
     check_same("group_norm", **operands)
     if input.ndim < 2:
@@ -229,7 +231,8 @@ def _check_statistics(
         "weight": weight,
         "bias": bias,
     }
-    require_tensors(where, **operands)
+    require_tensors(where, input=input)
+    optional_tensors(where, **operands)
     check_floating(where, **operands)
     check_same(where, **operands)
     if input.ndim < 2:

@@ -53,7 +53,7 @@ class _Numbered(Module):
 
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
-            return type(self)(self._members()[index])
+            return type(self)(self._members()[index])  # type: ignore[call-arg]
         return getattr(self, self._name_at(index))
 
     def __setitem__(self, index: int, member: Any) -> None:

@@ -45,7 +45,7 @@ class _Convolution(Module):
         self.out_channels = out_channels
         self.kernel_size = pair(where, "kernel_size", kernel_size)
         self.stride = pair(where, "stride", stride)
-        self.padding = padding if isinstance(padding, str) else pair(where, "padding", padding, minimum=0)
+        self.padding: Any = padding if isinstance(padding, str) else pair(where, "padding", padding, minimum=0)
         self.dilation = pair(where, "dilation", dilation)
         self.transposed = transposed
         self.output_padding = pair(where, "output_padding", output_padding, minimum=0)
@@ -127,7 +127,7 @@ class Conv2d(_Convolution):
         padding = self.padding
         if self.padding_mode != "zeros":
             input = F.pad(input, self._pad_sizes(), mode=self.padding_mode)
-            padding = 0
+            padding = (0, 0)
         return F.conv2d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
     def _pad_sizes(self) -> tuple[int, int, int, int]:
@@ -187,7 +187,7 @@ class ConvTranspose2d(_Convolution):
             input, self.weight, self.bias, self.stride, self.padding, output_padding, self.groups, self.dilation
         )
 
-    def _padding_for(self, input: Tensor, output_size: list[int] | tuple[int, ...]) -> tuple[int, ...]:
+    def _padding_for(self, input: Tensor, output_size: list[int] | tuple[int, ...]) -> Any:
         """The output_padding that gives `output_size`. ValueError where none does."""
         smallest = tuple(
             (size - 1) * stride - 2 * padding + dilation * (kernel - 1) + 1

@@ -46,13 +46,13 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 # ------------------------------------------------------------------------------------------------- plain fillings
 
 
-@no_grad
+@no_grad()
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Draws from U[a, b)."""
     return tensor.uniform_(a, b, generator=generator)
 
 
-@no_grad
+@no_grad()
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Draws from N(mean, std^2)."""
     return tensor.normal_(mean, std, generator=generator)
@@ -82,7 +82,7 @@ def trunc_normal_(
     return _fill(tensor, values.reshape(tensor.shape))
 
 
-@no_grad
+@no_grad()
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """Every element `val`."""
     return tensor.fill_(val)
@@ -102,7 +102,8 @@ def eye_(tensor: Tensor) -> Tensor:
     """1 on the diagonal of a matrix, 0 elsewhere. ValueError for other numbers of dimensions."""
     if tensor.ndim != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
-    return _fill(tensor, numpy.eye(*tensor.shape))
+    rows, columns = tensor.shape
+    return _fill(tensor, numpy.eye(rows, columns))
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
@@ -240,6 +241,6 @@ def _numpy_generator(generator: Generator | None) -> numpy.random.Generator:
     return (generator or default_generator).numpy
 
 
-@no_grad
+@no_grad()
 def _fill(tensor: Tensor, values: Any) -> Tensor:
     return tensor.copy_(Tensor(values))

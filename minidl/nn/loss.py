@@ -13,7 +13,7 @@ from minidl.tensor import Tensor
 
 
 class _Loss(Module):
-    reductions = ("none", "mean", "sum")
+    reductions: tuple[str, ...] = ("none", "mean", "sum")
 
     def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"):
         super().__init__()
@@ -24,8 +24,16 @@ class _Loss(Module):
         self.reduction = one_of(type(self).__name__, "reduction", reduction, self.reductions)
 
 
-class CrossEntropyLoss(_Loss):
-    """-log(softmax(scores)) of the target class. See F.cross_entropy. `weight` is saved with the module."""
+class _WeightedLoss(_Loss):
+    weight: Tensor | None  # a buffer: saved and moved with the module
+
+    def __init__(self, weight: Tensor | None, size_average: bool | None, reduce: bool | None, reduction: str):
+        super().__init__(size_average, reduce, reduction)
+        self.register_buffer("weight", weight)
+
+
+class CrossEntropyLoss(_WeightedLoss):
+    """-log(softmax(scores)) of the target class. See F.cross_entropy."""
 
     def __init__(
         self,
@@ -36,8 +44,7 @@ class CrossEntropyLoss(_Loss):
         reduction: str = "mean",
         label_smoothing: float = 0.0,
     ):
-        super().__init__(size_average, reduce, reduction)
-        self.register_buffer("weight", weight)
+        super().__init__(weight, size_average, reduce, reduction)
         self.ignore_index = ignore_index
         self.label_smoothing = label_smoothing
 
@@ -52,8 +59,8 @@ class CrossEntropyLoss(_Loss):
         )
 
 
-class NLLLoss(_Loss):
-    """-(log-probability) of the target class. See F.nll_loss. `weight` is saved with the module."""
+class NLLLoss(_WeightedLoss):
+    """-(log-probability) of the target class. See F.nll_loss."""
 
     def __init__(
         self,
@@ -63,15 +70,14 @@ class NLLLoss(_Loss):
         reduce: bool | None = None,
         reduction: str = "mean",
     ):
-        super().__init__(size_average, reduce, reduction)
-        self.register_buffer("weight", weight)
+        super().__init__(weight, size_average, reduce, reduction)
         self.ignore_index = ignore_index
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.nll_loss(input, target, weight=self.weight, ignore_index=self.ignore_index, reduction=self.reduction)
 
 
-class BCELoss(_Loss):
+class BCELoss(_WeightedLoss):
     """-(t log(x) + (1 - t) log(1 - x)) of probabilities. See F.binary_cross_entropy."""
 
     def __init__(
@@ -81,15 +87,16 @@ class BCELoss(_Loss):
         reduce: bool | None = None,
         reduction: str = "mean",
     ):
-        super().__init__(size_average, reduce, reduction)
-        self.register_buffer("weight", weight)
+        super().__init__(weight, size_average, reduce, reduction)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.binary_cross_entropy(input, target, weight=self.weight, reduction=self.reduction)
 
 
-class BCEWithLogitsLoss(_Loss):
+class BCEWithLogitsLoss(_WeightedLoss):
     """BCELoss of sigmoid(x), without its overflow. See F.binary_cross_entropy_with_logits."""
+
+    pos_weight: Tensor | None
 
     def __init__(
         self,
@@ -99,8 +106,7 @@ class BCEWithLogitsLoss(_Loss):
         reduction: str = "mean",
         pos_weight: Tensor | None = None,
     ):
-        super().__init__(size_average, reduce, reduction)
-        self.register_buffer("weight", weight)
+        super().__init__(weight, size_average, reduce, reduction)
         self.register_buffer("pos_weight", pos_weight)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:

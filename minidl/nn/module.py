@@ -65,7 +65,7 @@ class Module:
         try:
             if self._hooks is None:
                 return self.forward(*inputs, **kwargs)
-            return self._call_with_hooks(inputs, kwargs)
+            return self._call_with_hooks(self._hooks, inputs, kwargs)
         except Exception as error:
             _note_module(error, self)
             raise
@@ -309,7 +309,7 @@ class Module:
         }
         missing = [name for name in own if name not in state_dict and name not in optional]
         unexpected = [name for name in state_dict if name not in own]
-        values = {name: _as_tensor(state_dict[name]) for name in own if name in state_dict}
+        values: dict[str, Any] = {name: _as_tensor(state_dict[name]) for name in own if name in state_dict}
 
         problems = []
         if strict and missing:
@@ -365,16 +365,16 @@ class Module:
         self._hooks[kind].append(hook)
         return RemovableHandle(self._hooks[kind], hook)
 
-    def _call_with_hooks(self, inputs: tuple, kwargs: dict[str, Any]) -> Any:
-        for hook in list(self._hooks["forward_pre"]):
+    def _call_with_hooks(self, hooks: dict[str, list], inputs: tuple, kwargs: dict[str, Any]) -> Any:
+        for hook in list(hooks["forward_pre"]):
             replaced = hook(self, inputs)
             if replaced is not None:
                 inputs = replaced if isinstance(replaced, tuple) else (replaced,)
-        watch = BackwardWatch(self, self._hooks["backward"]) if self._hooks["backward"] else None
+        watch = BackwardWatch(self, hooks["backward"]) if hooks["backward"] else None
         if watch:
             inputs = watch.enter(inputs)
         output = self.forward(*inputs, **kwargs)
-        for hook in list(self._hooks["forward"]):
+        for hook in list(hooks["forward"]):
             replaced = hook(self, inputs, output)
             if replaced is not None:
                 output = replaced
@@ -454,4 +454,4 @@ def _note_module(error: Exception, module: Module) -> None:
     if old_note is not None:
         error.__notes__.remove(old_note)
     error.add_note(note)
-    error._arose_in = origin, note
+    error._arose_in = origin, note  # type: ignore[attr-defined]

@@ -35,6 +35,10 @@ class LocalResponseNorm(Module):
 class _Normalization(Module):
     """What batch and instance norm share: weight and bias for each channel, and running statistics."""
 
+    running_mean: Any  # buffers; None unless track_running_stats
+    running_var: Any
+    num_batches_tracked: Any
+
     _optional_keys = ("num_batches_tracked",)  # checkpoints from before PyTorch 0.4.1 do not count the batches
 
     def __init__(
@@ -165,7 +169,7 @@ class _InstanceNorm(_Normalization):
             self.weight,
             self.bias,
             self.training or not self.track_running_stats,
-            self.momentum,
+            0.0 if self.momentum is None else self.momentum,
             self.eps,
         )
         return output if batched else output.squeeze(0)

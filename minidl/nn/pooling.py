@@ -85,7 +85,7 @@ class AvgPool2d(Module):
 class AdaptiveAvgPool2d(Module):
     """The mean of windows that divide the image into `output_size`. See F.adaptive_avg_pool2d."""
 
-    def __init__(self, output_size: int | tuple[int | None, int | None] | None):
+    def __init__(self, output_size: int | tuple[int | None, int | None]):
         super().__init__()
         self.output_size = output_size
 
@@ -99,7 +99,7 @@ class AdaptiveAvgPool2d(Module):
 class AdaptiveMaxPool2d(Module):
     """The largest element of windows that divide the image into `output_size`. See F.adaptive_max_pool2d."""
 
-    def __init__(self, output_size: int | tuple[int | None, int | None] | None, return_indices: bool = False):
+    def __init__(self, output_size: int | tuple[int | None, int | None], return_indices: bool = False):
         super().__init__()
         self.output_size = output_size
         self.return_indices = return_indices

@@ -50,4 +50,4 @@ from minidl.ops.normalization import BatchNorm, GroupNorm, LayerNorm, LocalRespo
 from minidl.ops.pooling import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d
 from minidl.ops.reduction import Amax, Amin, CumSum, Max, Mean, Min, Prod, Std, Sum, Var
 from minidl.ops.resize import InterpolateLinear, InterpolateNearest
-from minidl.ops.shape import Cat, Expand, GetItem, Pad, Permute, Repeat, Reshape, SetItem, Split, Stack
+from minidl.ops.shape import Cat, Expand, GetItem, Pad, Permute, Repeat, Reshape, SetItem, Split, Stack, assign

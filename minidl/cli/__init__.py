@@ -1,0 +1,50 @@
+"""The command `minidl`: reads the command line and runs one of the commands, a module each.
+
+A command has `add_arguments(parser)` and `run(arguments)`, which returns the exit code. A failure that the user can do
+something about is a CommandError: one line, exit code 1. argparse answers wrong options itself, with exit code 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from minidl.cli import demo
+from minidl.cli.arguments import CommandError
+
+COMMANDS = {"demo": demo}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` (that of the process if None). Returns the exit code."""
+    parser = argparse.ArgumentParser("minidl", description="A deep-learning framework to read in a weekend.")
+    parser.add_argument("--version", action="version", version=f"minidl {_version()}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+    for name, module in COMMANDS.items():
+        summary, _, details = module.DESCRIPTION.partition("\n\n")
+        command = commands.add_parser(
+            name,
+            help=summary,
+            description=f"{summary}\n\n{details}".strip(),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+    arguments = parser.parse_args(argv)
+    try:
+        return COMMANDS[arguments.command].run(arguments)
+    except CommandError as error:
+        line = "; ".join(part.strip() for part in str(error).splitlines())
+        print(f"minidl {arguments.command}: error: {line}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130  # what shells use for Ctrl-C
+
+
+def _version() -> str:
+    try:
+        return version("minidl")
+    except PackageNotFoundError:
+        return "(not installed: run from its source folder)"

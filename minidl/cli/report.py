@@ -1,0 +1,120 @@
+"""A training as a picture and as text. The only module that needs matplotlib; it keeps no state of pyplot's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+
+from minidl.training import History
+
+# Blue and orange of Okabe & Ito, which are told apart in every common kind of colour blindness.
+BLUE, ORANGE = "#0072B2", "#D55E00"
+INK, GREY, LINE = "#222222", "#666666", "#DDDDDD"
+RIGHT = LinearSegmentedColormap.from_list("right", ["#FFFFFF", BLUE])
+WRONG = LinearSegmentedColormap.from_list("wrong", ["#FBE3D6", ORANGE])
+
+
+class Mistake(NamedTuple):
+    """An image (H, W), its class, the class that was answered, and the probability of that answer."""
+
+    image: numpy.ndarray
+    label: str
+    answer: str
+    probability: float
+
+
+def confusion_text(confusion: numpy.ndarray, classes: Sequence[str]) -> str:
+    """The matrix as lines of text, a dot for zero, with the accuracy on each class at the end of its row."""
+    width = max(len(str(confusion.max())), *(len(name) for name in classes)) + 2
+    margin = max(len(name) for name in classes) + 2
+    lines = [" " * margin + "".join(f"{name:>{width}}" for name in classes)]
+    for name, row, right in zip(classes, confusion, confusion.diagonal(), strict=True):
+        cells = "".join(f"{count or '.':>{width}}" for count in row)
+        lines.append(f"{name:>{margin}}{cells}{right / max(row.sum(), 1):>10.1%}")
+    return "\n".join(lines)
+
+
+def training_figure(
+    title: str, history: History, confusion: numpy.ndarray, classes: Sequence[str], mistakes: Sequence[Mistake]
+) -> Figure:
+    """Learning curves on the left, the confusion matrix on the right, the mistakes as images below."""
+    figure = Figure(figsize=(10, 7.4 if mistakes else 5.6), dpi=180, layout="constrained", facecolor="white")
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08)  # type: ignore[union-attr, call-arg]
+    figure.suptitle(title, fontsize=15, fontweight="bold", color=INK)
+    upper, lower = figure.subfigures(2, 1, height_ratios=[3.7, 1]) if mistakes else (figure.subfigures(1, 1), None)
+    curves, matrix = upper.subfigures(1, 2, width_ratios=[1, 1.12])
+    loss, accuracy = curves.subplots(2, 1, sharex=True)
+    _draw_loss(loss, history)
+    _draw_accuracy(accuracy, history)
+    _draw_confusion(matrix.subplots(), confusion, classes)
+    if lower is not None:
+        lower.suptitle("The mistakes that it was surest of", fontsize=12, color=INK)
+        for axes, mistake in zip(lower.subplots(1, max(6, len(mistakes))), [*mistakes] + [None] * 6, strict=False):
+            _draw_mistake(axes, mistake)
+    return figure
+
+
+def _draw_loss(axes: Axes, history: History) -> None:
+    _draw_curves(axes, history.train_loss, history.test_loss)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_title("Loss (cross-entropy)", fontsize=12, color=INK, loc="left")
+    axes.legend(frameon=False, fontsize=11, labelcolor=INK)
+
+
+def _draw_accuracy(axes: Axes, history: History) -> None:
+    _draw_curves(axes, history.train_accuracy, history.test_accuracy)
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.set_ylim(top=1.01)
+    axes.set_title("Accuracy", fontsize=12, color=INK, loc="left")
+    axes.set_xlabel("Epoch", fontsize=11, color=INK)
+
+
+def _draw_curves(axes: Axes, train: list[float], test: list[float]) -> None:
+    epochs = range(1, len(train) + 1)
+    axes.plot(epochs, train, color=BLUE, linewidth=2, label="training", marker="o", markersize=3.5)
+    axes.plot(epochs, test, color=ORANGE, linewidth=2, label="test", marker="s", markersize=3.5, linestyle="--")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(color=LINE, linewidth=0.8)
+    axes.tick_params(labelsize=10.5, colors=GREY, length=0)
+    axes.spines[:].set_visible(False)
+
+
+def _draw_confusion(axes: Axes, confusion: numpy.ndarray, classes: Sequence[str]) -> None:
+    """Right answers in blue, wrong ones in orange: one wrong answer must not drown beside a hundred right ones."""
+    count = len(classes)
+    colours = numpy.ones((count, count, 4))
+    most_wrong = max(1, (confusion - numpy.diag(confusion.diagonal())).max())
+    for i, j in numpy.argwhere(confusion):
+        if i == j:
+            colours[i, j] = RIGHT(0.75 * confusion[i, i] / confusion.diagonal().max())
+        else:
+            colours[i, j] = WRONG(confusion[i, j] / most_wrong)
+        axes.text(j, i, str(confusion[i, j]), ha="center", va="center", fontsize=11, color=INK)
+    axes.imshow(colours)
+    axes.set_xticks(range(count), classes)
+    axes.set_yticks(range(count), classes)
+    axes.set_xticks(numpy.arange(count + 1) - 0.5, minor=True)
+    axes.set_yticks(numpy.arange(count + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color=LINE, linewidth=0.8)
+    axes.tick_params(which="both", length=0)
+    axes.tick_params(labelsize=10.5, colors=GREY)
+    axes.spines[:].set_visible(False)
+    axes.set_title("Confusion matrix (test)", fontsize=12, color=INK, loc="left")
+    axes.set_xlabel("Predicted digit", fontsize=11, color=INK)
+    axes.set_ylabel("True digit", fontsize=11, color=INK)
+
+
+def _draw_mistake(axes: Axes, mistake: Mistake | None) -> None:
+    axes.set_axis_off()
+    if mistake is not None:
+        axes.imshow(mistake.image, cmap="gray_r", vmin=0, vmax=1)
+        axes.set_title(
+            f"{mistake.label} read as {mistake.answer}\n({mistake.probability:.0%} sure)", fontsize=10.5, color=INK
+        )
