@@ -34,19 +34,18 @@ def walk(
     pending: dict[Function, list] = {}  # gradients that have arrived, one for each output of the node
     heap: list[tuple[int, Function]] = []  # the same nodes, the newest on top
 
-    def deliver(node: Function, index: int, gradient: Any) -> None:
-        arrived = pending.get(node)
-        if arrived is None:
-            pending[node] = arrived = [None] * len(node.output_meta)
-            heappush(heap, (-node.sequence, node))
-        # Never in place: an operation may hand one array to two inputs.
-        arrived[index] = gradient if arrived[index] is None else arrived[index] + gradient
+    def arrived_at(node: Function) -> list:
+        """Where the gradients of a node's outputs are gathered; the first time, the node joins the heap."""
+        pending[node] = arrived = [None] * len(node.output_meta)
+        heappush(heap, (-node.sequence, node))
+        return arrived
 
     roots = list(roots)
     on_the_way = None if captured is None else _leading_to(captured, [edge for edge, _ in roots])
     for (root, index), gradient in roots:
         if root is not None:
-            deliver(root, index, gradient)
+            arrived = pending.get(root) or arrived_at(root)
+            arrived[index] = gradient if arrived[index] is None else arrived[index] + gradient
 
     while heap:
         node = heappop(heap)[1]
@@ -72,7 +71,8 @@ def walk(
             for (user, index), gradient in zip(node.next_functions, grad_inputs):  # noqa: B905 (just compared)
                 if gradient is None or user is None:
                     continue
-                if not _fits(gradient, user.output_meta[index]):
+                shape, dtype = user.output_meta[index]
+                if getattr(gradient, "shape", None) != shape or gradient.dtype != dtype:
                     raise RuntimeError(_wrong_gradient(node, gradient, user.output_meta[index]))
                 if (
                     user.keeps_gradient
@@ -80,21 +80,15 @@ def walk(
                     and _is_shared(gradient, node, grad_outputs, grad_inputs)
                 ):
                     gradient = gradient.copy()  # (what is added to another gradient becomes a new array anyway)
-                deliver(user, index, gradient)
+                arrived = pending.get(user) or arrived_at(user)
+                # Never in place: an operation may hand one array to two inputs.
+                arrived[index] = gradient if arrived[index] is None else arrived[index] + gradient
         except Exception as error:
             error.add_note(f"in the backward of {node.name()}")
             raise
-        if not retain_graph:
-            node.release()
+        if not retain_graph and node.saved:
+            node.saved = None
         yield "after", node, grad_inputs
-
-
-def _fits(gradient: Any, meta: tuple) -> bool:
-    """True where a gradient is an array of the shape and dtype of the output that it belongs to."""
-    try:
-        return gradient.shape == meta[0] and gradient.dtype == meta[1]
-    except AttributeError:
-        return False
 
 
 def _leading_to(targets: Iterable[Edge], roots: list[Edge]) -> set[Function]:
@@ -136,7 +130,7 @@ def _is_shared(gradient: Any, node: Function, grad_outputs: list, grad_inputs: t
     """True where something else holds the memory of `gradient`: a leaf then needs a copy of its own."""
     if gradient.base is not None:
         return True
-    for others in (grad_outputs, node._saved or ()):
+    for others in (grad_outputs, node.saved or ()):
         for other in others:
             if other is gradient:
                 return True

@@ -21,8 +21,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from minidl import memory
 from minidl.errors import describe
-from minidl.memory import changed_since
 
 
 class Function:
@@ -42,12 +42,12 @@ class Function:
     next_functions: tuple[tuple[Function | None, int], ...] = ()  # for each input: the node it came from, which output
     output_meta: tuple[tuple[tuple[int, ...], Any], ...] = ()  # for each output: shape, dtype
     sequence = 0  # grows with each recorded call: an input's node always has a lower number than its user; 0: none
+    non_differentiable: tuple[Any, ...] = ()  # outputs that forward marked
+    saved: tuple[Any, ...] | None = ()  # what backward needs; None once the engine has freed it
     hooks: dict[int, list] | None = None  # for each output: functions of its gradient, see Tensor.register_hook
     multiply_adds = 0  # that forward took; the operations with a matrix product set it
     keeps_gradient = False  # True for the end of the graph at a leaf, which stores the array that it is given
 
-    _saved: tuple[Any, ...] | None = ()
-    _non_differentiable: tuple[Any, ...] = ()
 
     def forward(self, *arrays: Any, **options: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__}.forward is not defined")
@@ -57,15 +57,15 @@ class Function:
 
     def save_for_backward(self, *arrays: Any) -> None:
         """Keep `arrays` (or None) for backward, which reads them from `saved_tensors`. Call it once, in forward."""
-        self._saved = arrays
+        self.saved = arrays
 
     def mark_non_differentiable(self, *outputs: Any) -> None:
         """Say in forward that these outputs (indices, masks) have no gradient. Integer outputs never have one."""
-        self._non_differentiable = outputs
+        self.non_differentiable = outputs
 
-    def is_non_differentiable(self, output: Any) -> bool:
+    def is_marked(self, output: Any) -> bool:
         """True for an output that `mark_non_differentiable` named."""
-        return bool(self._non_differentiable) and any(output is marked for marked in self._non_differentiable)
+        return any(output is marked for marked in self.non_differentiable)
 
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
@@ -73,25 +73,20 @@ class Function:
 
         RuntimeError after the engine freed it, and where an array was changed in place in the meantime.
         """
-        if self._saved is None:
+        if self.saved is None:
             raise RuntimeError(
                 "Trying to backward through the graph a second time (or to read saved arrays after they were "
                 f"freed): {self.name()} has freed what it saved.\n"
                 "  help: pass retain_graph=True to the first backward() or grad(), or run forward again"
             )
-        changed = changed_since(self.sequence, self._saved)
+        changed = memory.changed_since(self.sequence, self.saved) if memory.entries else None
         if changed is not None:
             raise RuntimeError(
                 "one of the variables needed for gradient computation has been modified by an inplace operation: "
                 f"{self.name()} needs {describe(changed)} as it was in forward, but it was changed since.\n"
                 "  help: change a copy instead (y = x.clone()), or write y = x + 1 rather than x += 1"
             )
-        return self._saved
-
-    def release(self) -> None:
-        """Free the saved arrays. The engine calls this as it passes, unless the graph is retained."""
-        if self._saved:
-            self._saved = None
+        return self.saved
 
     def name(self) -> str:
         """The name of the operation: its class."""

@@ -12,12 +12,7 @@ import weakref
 from contextlib import suppress
 from typing import Any
 
-_sequence = itertools.count(1)
-
-
-def next_sequence() -> int:
-    """The next number in the order of recorded calls and changes in place."""
-    return next(_sequence)
+next_sequence = itertools.count(1).__next__  # the next number in the order of recorded calls and changes in place
 
 
 class _Entry:
@@ -26,7 +21,7 @@ class _Entry:
     reference: weakref.ref | None = None
 
 
-_entries: dict[int, _Entry] = {}
+entries: dict[int, _Entry] = {}  # by the id() of the object that owns the memory
 
 
 def owner(array: Any) -> Any:
@@ -39,11 +34,11 @@ def owner(array: Any) -> Any:
 def _entry(array: Any) -> _Entry:
     memory = owner(array)
     key = id(memory)
-    entry = _entries.get(key)
+    entry = entries.get(key)
     if entry is None:
-        entry = _entries[key] = _Entry()
+        entry = entries[key] = _Entry()
         with suppress(TypeError):  # bytes cannot be referenced weakly; an entry that stays does no harm, it is old
-            entry.reference = weakref.ref(memory, lambda _: _entries.pop(key, None))
+            entry.reference = weakref.ref(memory, lambda _: entries.pop(key, None))
     return entry
 
 
@@ -59,15 +54,14 @@ def mark_shared(array: Any) -> None:
 
 def changed_since(sequence: int, arrays: tuple) -> Any:
     """The first of `arrays` (None is passed over) whose memory was changed after call number `sequence`, or None."""
-    if _entries:
-        for array in arrays:
-            entry = _entries.get(id(owner(array)))
-            if entry is not None and entry.changed > sequence:
-                return array
+    for array in arrays:
+        entry = entries.get(id(owner(array)))
+        if entry is not None and entry.changed > sequence:
+            return array
     return None
 
 
 def is_shared(array: Any) -> bool:
     """True where two tensors lie in the memory of `array`."""
-    entry = _entries.get(id(owner(array)))
+    entry = entries.get(id(owner(array)))
     return entry is not None and entry.shared

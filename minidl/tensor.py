@@ -79,33 +79,28 @@ def apply(operation: type[Function], *inputs: Any, **options: Any) -> Any:
 
     result = node.forward(*arrays, **options)
 
-    if True in needs:
+    recorded = True in needs
+    if recorded:
         node.next_functions = tuple(edges)
         node.sequence = next_sequence()
-    outputs: Any
-    if type(result) is tuple:
-        outputs = tuple([_output(node, index, array, arrays) for index, array in enumerate(result)])
-    else:
-        outputs = _output(node, 0, result, arrays)
+    outputs = []
+    for array in result if type(result) is tuple else (result,):
+        if type(array) is not ndarray:
+            array = _as_array(array)
+        y = Tensor.__new__(Tensor)
+        y._data = array
+        if array.base is not None or array is arrays[0]:
+            _note_view(array, arrays)
+        if recorded:
+            if array.dtype.kind == "f" and not (node.non_differentiable and node.is_marked(array)):
+                y.requires_grad = True
+                y._edge = (node, len(outputs))
+            node.output_meta += ((array.shape, array.dtype),)
+        outputs.append(y)
+    returned = tuple(outputs) if type(result) is tuple else y
     for listener in listeners:
-        listener(node, inputs, outputs)
-    return outputs
-
-
-def _output(node: Function, index: int, array: Any, inputs: list) -> Tensor:
-    """The Tensor around one result of `node`; with the node as its history, if the node was recorded."""
-    if type(array) is not ndarray:
-        array = _as_array(array)
-    tensor = Tensor.__new__(Tensor)
-    tensor._data = array
-    if array.base is not None or array is inputs[0]:
-        _note_view(array, inputs)
-    if node.sequence:
-        node.output_meta += ((array.shape, array.dtype),)
-        if array.dtype.kind == "f" and not node.is_non_differentiable(array):
-            tensor.requires_grad = True
-            tensor._edge = (node, index)
-    return tensor
+        listener(node, inputs, returned)
+    return returned
 
 
 def _note_view(output: Any, inputs: list) -> None:
@@ -1057,7 +1052,7 @@ class Tensor(_Conversions):
             raise RuntimeError(explain("split", "expects at least a 1-dimensional tensor", {"input": self}))
         index = normalize_dim("split", dim, self.ndim)
         length = self.shape[index]
-        if isinstance(split_size, (tuple, list)):
+        if not isinstance(split_size, int):
             sizes = tuple(split_size)
             if sum(sizes) != length or min(sizes, default=0) < 0:
                 raise RuntimeError(

@@ -178,6 +178,6 @@ def _diverged(value: float, title: str, batch: int, optimizer: Optimizer) -> str
     rates = ", ".join(f"{group['lr']:g}" for group in optimizer.param_groups)
     return explain(
         "fit",
-        f"the loss is {value} in batch {batch} of {title.strip()}: training cannot go on",
+        f"the loss is {value} in batch {batch} of {' '.join(title.split())}: training cannot go on",
         help=f"lower the learning rate (lr is {rates}); if it is so in the first batch, look for nan in the inputs",
     )

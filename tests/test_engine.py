@@ -106,7 +106,7 @@ def test_a_graph_without_backward_is_freed_without_the_garbage_collector():
     try:
         w = leaf(1.0, 2.0)
         y = (w * 3).relu().sum()
-        saved = weakref.ref(y.grad_fn.next_functions[0][0]._saved[0])
+        saved = weakref.ref(y.grad_fn.next_functions[0][0].saved[0])
         del y
         assert saved() is None
     finally:

@@ -14,6 +14,7 @@ import pytest
 
 import minidl
 from minidl import optim
+from minidl.backend import cuda_is_available
 from minidl.optim import optimizer as base
 
 torch = importlib.import_module("torch") if importlib.util.find_spec("torch") else None
@@ -126,15 +127,15 @@ def starts_and_gradients():
     return starts, [[rng.standard_normal(shape) for shape in SHAPES] for _ in range(STEPS)]
 
 
-def run(name, options, dtype=numpy.float64):
+def run(name, options, dtype=numpy.float64, device="cpu"):
     """The parameters after each of the steps, and the optimizer."""
     starts, gradients = starts_and_gradients()
-    params = [minidl.Tensor(numpy.array(start, dtype), requires_grad=True) for start in starts]
+    params = [minidl.Tensor(numpy.array(start, dtype)).to(device).requires_grad_() for start in starts]
     optimizer = getattr(optim, name)(params, **options)
     path = []
     for step in gradients:
         for param, gradient in zip(params, step, strict=True):
-            param.grad = minidl.Tensor(numpy.array(gradient, dtype))
+            param.grad = minidl.Tensor(numpy.array(gradient, dtype)).to(device)
         optimizer.step()
         path.append([param.data.copy() for param in params])
     return path, optimizer
@@ -230,6 +231,21 @@ def test_memory_layout_does_not_matter(order, monkeypatch):
     assert param.data is array  # in place
     numpy.testing.assert_allclose(array, start - 0.5 * gradient)
     numpy.testing.assert_array_equal(param.grad.data, gradient)  # the gradient is only read
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not cuda_is_available(), reason="no CUDA device")
+@pytest.mark.parametrize(("name", "recurrence", "options"), CASES, ids=NAMES)
+def test_on_a_gpu(name, recurrence, options):
+    ours, optimizer = run(name, options, device="cuda")
+    on_the_host, _ = run(name, options)
+    for a, b in zip(ours[-1], on_the_host[-1], strict=True):
+        numpy.testing.assert_allclose(a.get(), b, rtol=1e-12, atol=1e-12)
+    moved = [minidl.Tensor(numpy.zeros(shape), requires_grad=True) for shape in SHAPES]
+    onto_the_host = getattr(optim, name)(moved, **options)
+    onto_the_host.load_state_dict(optimizer.state_dict())
+    for state in onto_the_host.state.values():
+        assert all(value.device.type == "cpu" for value in state.values() if isinstance(value, minidl.Tensor))
 
 
 # ---------------------------------------------------------------------------------------------- the base class

@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 
+import minidl
 from minidl.cli import demo
 from minidl.cli.arguments import CommandError
 
@@ -20,7 +20,7 @@ COMMANDS = {"demo": demo}
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (that of the process if None). Returns the exit code."""
     parser = argparse.ArgumentParser("minidl", description="A deep-learning framework to read in a weekend.")
-    parser.add_argument("--version", action="version", version=f"minidl {_version()}")
+    parser.add_argument("--version", action="version", version=f"minidl {minidl.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
     for name, module in COMMANDS.items():
         summary, _, details = module.DESCRIPTION.partition("\n\n")
@@ -41,10 +41,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130  # what shells use for Ctrl-C
-
-
-def _version() -> str:
-    try:
-        return version("minidl")
-    except PackageNotFoundError:
-        return "(not installed: run from its source folder)"

@@ -11,7 +11,7 @@ import minidl
 from architectures.lenet import lenet5
 from minidl import nn, optim
 from minidl.cli.arguments import CommandError, positive_float, positive_int, seed, writable_folder
-from minidl.cli.report import Mistake, confusion_text, training_figure
+from minidl.cli.report import MISTAKES, Mistake, confusion_text, training_figure
 from minidl.data import DataLoader, Digits
 from minidl.training import confusion_matrix, fit, predict
 
@@ -23,11 +23,12 @@ and the confusion matrix, and writes demo.png: the learning curves, the matrix a
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--epochs", type=positive_int, default=20, help="times through the training images (20)")
-    parser.add_argument("--batch-size", type=positive_int, default=32, help="images in a step (32)")
-    parser.add_argument("--lr", type=positive_float, default=0.01, help="the learning rate to begin with (0.01)")
-    parser.add_argument("--seed", type=seed, default=0, help="of the weights and of the order of the images (0)")
-    parser.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="where demo.png goes (out)")
+    add = parser.add_argument
+    add("--epochs", type=positive_int, default=20, metavar="N", help="times through the training images (20)")
+    add("--batch-size", type=positive_int, default=32, metavar="N", help="images in a step (32)")
+    add("--lr", type=positive_float, default=0.01, metavar="X", help="the learning rate to begin with (0.01)")
+    add("--seed", type=seed, default=0, metavar="N", help="of the weights and of the order of the images (0)")
+    add("--out", type=Path, default=Path("out"), metavar="DIR", help="where demo.png goes (out)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -57,6 +58,9 @@ def run(arguments: argparse.Namespace) -> int:
     if not len(history):
         raise KeyboardInterrupt
 
+    if history.interrupted:
+        print(f"interrupted after {len(history)} complete epochs")
+
     scores, labels = predict(model, test_loader)
     confusion = confusion_matrix(scores.argmax(dim=1), labels, len(test.classes))
     right = int(confusion.trace())
@@ -80,7 +84,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 130 if history.interrupted else 0
 
 
-def worst_mistakes(test: Digits, probabilities: numpy.ndarray, labels: numpy.ndarray, most: int = 6) -> list[Mistake]:
+def worst_mistakes(
+    test: Digits, probabilities: numpy.ndarray, labels: numpy.ndarray, most: int = MISTAKES
+) -> list[Mistake]:
     """The wrong answers, the surest first."""
     answers = probabilities.argmax(axis=1)
     wrong = numpy.flatnonzero(answers != labels)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from itertools import zip_longest
+from typing import Any, NamedTuple
 
 import numpy
 from matplotlib.axes import Axes
@@ -15,6 +16,8 @@ from minidl.training import History
 
 # Blue and orange of Okabe & Ito, which are told apart in every common kind of colour blindness.
 BLUE, ORANGE = "#0072B2", "#D55E00"
+MISTAKES = 7  # places in the row of images
+
 INK, GREY, LINE = "#222222", "#666666", "#DDDDDD"
 RIGHT = LinearSegmentedColormap.from_list("right", ["#FFFFFF", BLUE])
 WRONG = LinearSegmentedColormap.from_list("wrong", ["#FBE3D6", ORANGE])
@@ -44,25 +47,29 @@ def training_figure(
     title: str, history: History, confusion: numpy.ndarray, classes: Sequence[str], mistakes: Sequence[Mistake]
 ) -> Figure:
     """Learning curves on the left, the confusion matrix on the right, the mistakes as images below."""
-    figure = Figure(figsize=(10, 7.4 if mistakes else 5.6), dpi=180, layout="constrained", facecolor="white")
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08)  # type: ignore[union-attr, call-arg]
+    figure = Figure(figsize=(10, 7.6 if mistakes else 5.7), dpi=180, layout="constrained", facecolor="white")
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.08)  # type: ignore[union-attr, call-arg]
     figure.suptitle(title, fontsize=15, fontweight="bold", color=INK)
-    upper, lower = figure.subfigures(2, 1, height_ratios=[3.7, 1]) if mistakes else (figure.subfigures(1, 1), None)
-    curves, matrix = upper.subfigures(1, 2, width_ratios=[1, 1.12])
-    loss, accuracy = curves.subplots(2, 1, sharex=True)
-    _draw_loss(loss, history)
-    _draw_accuracy(accuracy, history)
-    _draw_confusion(matrix.subplots(), confusion, classes)
+    parts: Any = figure.subfigures(2, 1, height_ratios=[3.3, 1]) if mistakes else (figure.subfigures(1, 1), None)
+    upper, lower = parts
+    axes = upper.subplot_mosaic([["loss", "matrix"], ["accuracy", "matrix"]], width_ratios=[1, 1.15])
+    axes["accuracy"].sharex(axes["loss"])
+    _draw_loss(axes["loss"], history)
+    _draw_accuracy(axes["accuracy"], history)
+    _draw_confusion(axes["matrix"], confusion, classes)
     if lower is not None:
-        lower.suptitle("The mistakes that it was surest of", fontsize=12, color=INK)
-        for axes, mistake in zip(lower.subplots(1, max(6, len(mistakes))), [*mistakes] + [None] * 6, strict=False):
-            _draw_mistake(axes, mistake)
+        lower.suptitle("The mistakes it was surest of", fontsize=12, color=INK)
+        for place, mistake in zip_longest(lower.subplots(1, max(MISTAKES, len(mistakes))), mistakes):
+            _draw_mistake(place, mistake)
     return figure
 
 
 def _draw_loss(axes: Axes, history: History) -> None:
     _draw_curves(axes, history.train_loss, history.test_loss)
-    axes.set_yscale("log")
+    losses = history.train_loss + history.test_loss
+    if 0 < 10 * min(losses) < max(losses):  # else a logarithmic axis may have no tick to label
+        axes.set_yscale("log")
+        axes.minorticks_off()
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_title("Loss (cross-entropy)", fontsize=12, color=INK, loc="left")
     axes.legend(frameon=False, fontsize=11, labelcolor=INK)
@@ -80,7 +87,7 @@ def _draw_curves(axes: Axes, train: list[float], test: list[float]) -> None:
     epochs = range(1, len(train) + 1)
     axes.plot(epochs, train, color=BLUE, linewidth=2, label="training", marker="o", markersize=3.5)
     axes.plot(epochs, test, color=ORANGE, linewidth=2, label="test", marker="s", markersize=3.5, linestyle="--")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.grid(color=LINE, linewidth=0.8)
     axes.tick_params(labelsize=10.5, colors=GREY, length=0)
     axes.spines[:].set_visible(False)
@@ -112,9 +119,13 @@ def _draw_confusion(axes: Axes, confusion: numpy.ndarray, classes: Sequence[str]
 
 
 def _draw_mistake(axes: Axes, mistake: Mistake | None) -> None:
-    axes.set_axis_off()
-    if mistake is not None:
-        axes.imshow(mistake.image, cmap="gray_r", vmin=0, vmax=1)
-        axes.set_title(
-            f"{mistake.label} read as {mistake.answer}\n({mistake.probability:.0%} sure)", fontsize=10.5, color=INK
-        )
+    if mistake is None:
+        axes.set_axis_off()
+        return
+    axes.imshow(mistake.image, cmap="gray_r", vmin=0, vmax=1)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_color(LINE)
+    # Rounded down: only certainty is 100 %.
+    axes.set_title(f"{mistake.label} read as {mistake.answer}", fontsize=11, color=INK)
+    axes.set_xlabel(f"{int(100 * mistake.probability)}% sure", fontsize=10.5, color=GREY)

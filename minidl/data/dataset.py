@@ -78,7 +78,7 @@ def random_split(dataset: Any, lengths: Sequence[int | float], generator: Genera
     What rounding down leaves over goes to the first ones, one each. ValueError where the lengths do not add up.
     """
     total = len(dataset)
-    sizes = list(lengths)
+    sizes: list[Any] = list(lengths)
     if math.isclose(sum(sizes), 1) and sum(sizes) <= 1:
         if not all(0 <= fraction <= 1 for fraction in sizes):
             raise ValueError(explain("random_split", f"fractions must be between 0 and 1, got {sizes}"))

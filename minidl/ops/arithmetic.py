@@ -30,7 +30,7 @@ class Add(Function):
     """y = a + b                        da = dy,  db = dy"""
 
     def forward(self, a, b):
-        self.a_shape, self.b_shape = _shape(a), _shape(b)
+        self.a_shape, self.b_shape = getattr(a, "shape", ()), getattr(b, "shape", ())
         return a + b
 
     def backward(self, grad_output):
@@ -45,7 +45,7 @@ class Sub(Function):
     """y = a - b                        da = dy,  db = -dy"""
 
     def forward(self, a, b):
-        self.a_shape, self.b_shape = _shape(a), _shape(b)
+        self.a_shape, self.b_shape = getattr(a, "shape", ()), getattr(b, "shape", ())
         return a - b
 
     def backward(self, grad_output):
@@ -61,7 +61,7 @@ class Mul(Function):
 
     def forward(self, a, b):
         need_a, need_b = self.needs_input_grad
-        self.a_shape, self.b_shape = _shape(a), _shape(b)
+        self.a_shape, self.b_shape = getattr(a, "shape", ()), getattr(b, "shape", ())
         self.save_for_backward(a if need_b else None, b if need_a else None)
         return a * b
 
@@ -79,7 +79,7 @@ class Div(Function):
 
     def forward(self, a, b):
         y = a / b
-        self.a_shape, self.b_shape = _shape(a), _shape(b)
+        self.a_shape, self.b_shape = getattr(a, "shape", ()), getattr(b, "shape", ())
         self.save_for_backward(b, y if self.needs_input_grad[1] else None)
         return y
 
@@ -236,7 +236,7 @@ class Where(Function):
     """y = a where condition else b     da = dy [condition],  db = dy [not condition]"""
 
     def forward(self, condition, a, b):
-        self.a_shape, self.b_shape = _shape(a), _shape(b)
+        self.a_shape, self.b_shape = getattr(a, "shape", ()), getattr(b, "shape", ())
         self.save_for_backward(condition)
         return array_module(condition).where(condition, a, b)
 
@@ -250,8 +250,3 @@ class Where(Function):
             sum_to_shape(xp.where(condition, grad_output, 0), self.a_shape) if need_a else None,
             sum_to_shape(xp.where(condition, 0, grad_output), self.b_shape) if need_b else None,
         )
-
-
-def _shape(operand):
-    """The shape of an array; () for a number."""
-    return getattr(operand, "shape", ())

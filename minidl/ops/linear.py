@@ -19,7 +19,9 @@ class MatMul(Function):
         need_a, need_b = self.needs_input_grad
         self.a_shape, self.b_shape = a.shape, b.shape
         self.save_for_backward(a if need_b else None, b if need_a else None)
-        return a @ b
+        y = a @ b
+        self.multiply_adds = y.size * a.shape[-1]
+        return y
 
     def backward(self, grad_output):
         a, b = self.saved_tensors
@@ -50,6 +52,7 @@ class Linear(Function):
         need_x, need_weight, _ = self.needs_input_grad
         self.save_for_backward(x if need_weight else None, weight if need_x else None)
         y = _rows(x) @ weight.T
+        self.multiply_adds = y.size * x.shape[-1]
         if bias is not None:
             y += bias
         return y.reshape(x.shape[:-1] + weight.shape[:1])

@@ -39,13 +39,13 @@ class Adadelta(Optimizer):
         check_setting("Adadelta", "weight_decay value", weight_decay)
         super().__init__(params, {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize})
 
-    def update(self, param: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+    def update(self, param: Tensor, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
         xp = array_module(param.data)
         lr, rho, eps = group["lr"], group["rho"], group["eps"]
         count_step(state)
         square = buffer(state, "square_avg", param)
         delta = buffer(state, "acc_delta", param)
-        for p, g, s, u in blocks(param.data, param.grad.data, square, delta):
+        for p, g, s, u in blocks(param.data, grad, square, delta):
             g = descent(p, g, group)
             s *= rho
             s += (1 - rho) * (g * g)

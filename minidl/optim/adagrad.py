@@ -49,11 +49,11 @@ class Adagrad(Optimizer):
             },
         )
 
-    def update(self, param: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+    def update(self, param: Tensor, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
         xp = array_module(param.data)
         lr = group["lr"] / (1 + (count_step(state) - 1) * group["lr_decay"])
         total = buffer(state, "sum", param, group["initial_accumulator_value"])
-        for p, g, s in blocks(param.data, param.grad.data, total):
+        for p, g, s in blocks(param.data, grad, total):
             g = descent(p, g, group)
             s += g * g
             scale = xp.sqrt(s)

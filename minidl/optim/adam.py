@@ -56,7 +56,7 @@ class Adam(Optimizer):
             },
         )
 
-    def update(self, param: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+    def update(self, param: Tensor, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
         xp = array_module(param.data)
         lr, (beta1, beta2), eps = group["lr"], group["betas"], group["eps"]
         t = count_step(state)
@@ -65,7 +65,7 @@ class Adam(Optimizer):
         largest = buffer(state, "max_exp_avg_sq", param) if group["amsgrad"] else None
         correction1, correction2 = 1 - beta1**t, sqrt(1 - beta2**t)
         decoupled = {**group, "weight_decay": 0} if group["decoupled_weight_decay"] else None
-        for p, g, m, v, v_max in blocks(param.data, param.grad.data, mean, square, largest):
+        for p, g, m, v, v_max in blocks(param.data, grad, mean, square, largest):
             if decoupled:
                 p *= 1 - lr * group["weight_decay"]
             g = descent(p, g, decoupled or group)

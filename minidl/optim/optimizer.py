@@ -4,7 +4,7 @@
     for x, y in loader:
         optimizer.zero_grad()
         loss_fn(model(x), y).backward()
-        optimizer.step()                      # calls update(param, state, group) for every parameter with a gradient
+        optimizer.step()                      # calls update(...) for every parameter with a gradient
 
 A subclass is its `update`: the formulae of its paper, on the arrays, in place.
 """
@@ -67,8 +67,8 @@ class Optimizer:
         for group in groups:
             self.add_param_group(group)
 
-    def update(self, param: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
-        """Change `param.data` in place by one step along `param.grad`. Subclasses define it."""
+    def update(self, param: Tensor, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
+        """Change `param.data` in place by one step down `grad`, its gradient's array. Subclasses define it."""
         raise NotImplementedError(f"{type(self).__name__}.update is not defined")
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -80,7 +80,7 @@ class Optimizer:
         for group in self.param_groups:
             for param in group["params"]:
                 if param.grad is not None:
-                    self.update(param, self.state[param], group)
+                    self.update(param, param.grad.data, self.state[param], group)
                     mark_changed(param.data)  # a graph that still needs the old values is refused
         return loss
 

@@ -55,14 +55,14 @@ class RMSprop(Optimizer):
             },
         )
 
-    def update(self, param: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+    def update(self, param: Tensor, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
         xp = array_module(param.data)
         lr, alpha, momentum = group["lr"], group["alpha"], group["momentum"]
         count_step(state)
         square = buffer(state, "square_avg", param)
         velocity = buffer(state, "momentum_buffer", param) if momentum > 0 else None
         average = buffer(state, "grad_avg", param) if group["centered"] else None
-        for p, g, s, b, a in blocks(param.data, param.grad.data, square, velocity, average):
+        for p, g, s, b, a in blocks(param.data, grad, square, velocity, average):
             g = descent(p, g, group)
             s *= alpha
             s += (1 - alpha) * (g * g)

@@ -50,11 +50,11 @@ class SGD(Optimizer):
             },
         )
 
-    def update(self, param: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+    def update(self, param: Tensor, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
         lr, momentum, nesterov = group["lr"], group["momentum"], group["nesterov"]
         fresh = 1 - group["dampening"] if "momentum_buffer" in state else 1
         velocity = buffer(state, "momentum_buffer", param) if momentum else None
-        for p, g, v in blocks(param.data, param.grad.data, velocity):
+        for p, g, v in blocks(param.data, grad, velocity):
             g = descent(p, g, group)
             if momentum:
                 v *= momentum
