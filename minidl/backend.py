@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
@@ -149,6 +150,20 @@ def cuda_device_count() -> int:
         return cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError:  # CuPy without a driver
         return 0
+
+
+# ------------------------------------------------------------------------------------------------------ threads
+
+
+def one_blas_thread() -> AbstractContextManager:
+    """NumPy's matrix products on one thread inside: `with one_blas_thread():`. Without threadpoolctl, no change.
+
+    Where the products are small, a second thread gains nothing, and waits burning the processor when another program
+    wants it; and sums are rounded in one order, so that one seed gives one result whatever the number of cores.
+    """
+    if importlib.util.find_spec("threadpoolctl") is None:
+        return nullcontext()
+    return importlib.import_module("threadpoolctl").threadpool_limits(limits=1, user_api="blas")
 
 
 # ----------------------------------------------------------------------------------------------- random numbers

@@ -83,7 +83,7 @@ def apply(operation: type[Function], *inputs: Any, **options: Any) -> Any:
     if recorded:
         node.next_functions = tuple(edges)
         node.sequence = next_sequence()
-    outputs = []
+    outputs: list[Tensor] = []
     for array in result if type(result) is tuple else (result,):
         if type(array) is not ndarray:
             array = _as_array(array)

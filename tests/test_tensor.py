@@ -303,3 +303,15 @@ def test_the_same_seed_gives_the_same_numbers():
 
 def test_version_is_the_package_version():
     assert minidl.__version__.count(".") == 2
+
+
+def test_one_blas_thread_inside_and_as_before_outside():
+    threadpoolctl = pytest.importorskip("threadpoolctl", reason="threadpoolctl is not installed")
+
+    def threads():
+        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+
+    before = threads()
+    with minidl.backend.one_blas_thread():
+        assert set(threads()) == {1}
+    assert threads() == before

@@ -10,6 +10,7 @@ import numpy
 import minidl
 from architectures.lenet import lenet5
 from minidl import nn, optim
+from minidl.backend import one_blas_thread
 from minidl.cli.arguments import CommandError, positive_float, positive_int, seed, writable_folder
 from minidl.cli.report import MISTAKES, Mistake, confusion_text, training_figure
 from minidl.data import DataLoader, Digits
@@ -50,9 +51,16 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"{len(train):,} digits to train on, {len(test)} to test on, in batches of {arguments.batch_size}")
     print(f"SGD, momentum 0.9, weight decay 0.0005, learning rate {arguments.lr:g}, a tenth after epoch {last_part}\n")
     try:
-        history = fit(
-            model, train_loader, test_loader, nn.CrossEntropyLoss(), optimizer, arguments.epochs, scheduler=scheduler
-        )
+        with one_blas_thread():  # LeNet's products are small
+            history = fit(
+                model,
+                train_loader,
+                test_loader,
+                nn.CrossEntropyLoss(),
+                optimizer,
+                arguments.epochs,
+                scheduler=scheduler,
+            )
     except FloatingPointError as error:
         raise CommandError(str(error)) from None
     if not len(history):
