@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from minidl.function import Function
 from minidl.ops.im2col import col2im, im2col, input_size, output_size
 
@@ -35,7 +37,7 @@ class Conv2d(Function):
         columns = im2col(x, weight.shape[2:], stride, padding, dilation)  # (C, KH, KW, N, OH, OW)
         N, OH, OW = columns.shape[3:]
         y = _filters(weight, groups) @ _windows(columns, groups)  # (G, F/G, N*OH*OW)
-        self.multiply_adds = y.size * (weight.size // len(weight))  # one for each weight of a filter, at each pixel
+        self.multiply_adds = y.size * math.prod(weight.shape[1:])  # each pixel of y takes all weights of its filter
         if bias is not None:
             y += bias.reshape(groups, -1, 1)
         return _images(y, N, OH, OW)  # (N, F, OH, OW)
@@ -87,7 +89,7 @@ class ConvTranspose2d(Function):
         KH, KW = weight.shape[2:]
         F = weight.shape[1] * groups
         columns = _filters(weight, groups).transpose(0, 2, 1) @ _channels(x, groups)  # (G, F/G*KH*KW, N*H*W)
-        self.multiply_adds = x.size * (weight.size // len(weight))  # each pixel of x, times each weight of its channel
+        self.multiply_adds = x.size * math.prod(weight.shape[1:])  # each pixel of x meets all weights of its channel
         columns = columns.reshape(F, KH, KW, N, H, W)
         y = col2im(columns, input_size((H, W), (KH, KW), *self.geometry), *self.geometry)  # (N, F, OH, OW)
         if bias is not None:
