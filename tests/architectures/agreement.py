@@ -184,9 +184,9 @@ def assert_agrees(
     twin = build(run_on_torch(stem)).double().train(training)
 
     state = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    assert [(name, tuple(array.shape)) for name, array in state.items()] == [
-        (name, tuple(tensor.shape)) for name, tensor in twin.state_dict().items()
-    ]
+    shapes = [(name, array.shape) for name, array in state.items()]
+    expected = [(name, tuple(tensor.shape)) for name, tensor in twin.state_dict().items()]
+    assert shapes == expected, f"the state dicts differ: {shapes} and on torch {expected}"
     twin.load_state_dict({name: torch.tensor(array) for name, array in state.items()})
 
     x = random.standard_normal(tuple(input_shape))
@@ -194,7 +194,7 @@ def assert_agrees(
     ours = _run(model, minidl.tensor(x), minidl.tensor, cotangents, random)
     theirs = _run(twin, torch.tensor(x), torch.tensor, cotangents, random)
 
-    assert list(ours) == list(theirs)
+    assert list(ours) == list(theirs), f"only one of the two has {set(ours) ^ set(theirs)}"
     largest = max(abs(value).max(initial=0) for name, value in theirs.items() if name.startswith("gradient"))
     for name, value in theirs.items():
         assert ours[name].shape == value.shape, f"{name}: {ours[name].shape} and {value.shape}"
