@@ -11,10 +11,17 @@ import sys
 from collections.abc import Sequence
 
 import minidl
-from minidl.cli import demo
+from minidl.cli import compare, demo, lecture, nets, receptive_field, summary
 from minidl.cli.arguments import CommandError
 
-COMMANDS = {"demo": demo}
+COMMANDS = {
+    "demo": demo,
+    "nets": nets,
+    "summary": summary,
+    "receptive-field": receptive_field,
+    "lecture": lecture,
+    "compare": compare,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,6 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         line = "; ".join(part.strip() for part in str(error).splitlines())
         print(f"minidl {arguments.command}: error: {line}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # the reader has seen enough: minidl nets | head
+        sys.stdout = None  # type: ignore[assignment]  # Python would try to flush it once more
+        return 0
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130  # what shells use for Ctrl-C

@@ -1,13 +1,16 @@
 """AlexNet, three times: the lecture's, the paper's, torchvision's."""
 
+import importlib
+
 import numpy
 import pytest
 
 import minidl
-from architectures import alexnet
 from minidl import nn
 from tests.architectures.agreement import assert_agrees, assert_gradients, assert_learns, count_parameters, measure
 from tests.architectures.weights import blank, spread, without_dropout
+
+alexnet = importlib.import_module("architectures.alexnet")  # `architectures` exports a function of that name
 
 CLASSIFIER = [("classifier.fc6", (4096,)), ("classifier.fc7", (4096,)), ("classifier.fc8", (1000,))]
 LECTURE = [

@@ -1,11 +1,14 @@
 """Network in Network: the author's two networks."""
 
+import importlib
+
 import pytest
 
-from architectures import nin
 from minidl import nn
 from tests.architectures.agreement import assert_agrees, assert_gradients, assert_learns, count_parameters, measure
 from tests.architectures.weights import blank, spread, without_dropout
+
+nin = importlib.import_module("architectures.nin")  # `architectures` exports a function of that name
 
 
 def parameters_of_convolutions(model):

@@ -1,11 +1,14 @@
 """ZFNet: the sizes of figure 3, and the lecture's wide one."""
 
+import importlib
+
 import pytest
 
-from architectures import zfnet
 from minidl import nn
 from tests.architectures.agreement import assert_agrees, assert_gradients, assert_learns, count_parameters, measure
 from tests.architectures.weights import blank, spread, without_dropout
+
+zfnet = importlib.import_module("architectures.zfnet")  # `architectures` exports a function of that name
 
 NETWORKS = [
     # function, parameters, multiply-adds, the maps of conv3, conv4 and conv5, the parameters of the layers
