@@ -1,11 +1,12 @@
 # make            what there is
 # Everything runs in .venv, which the first target that needs it creates. PYTHON=python3.12 VENV=.venv-3.12 for another.
 
-PYTHON ?= python3
 VENV ?= .venv
 ifeq ($(OS),Windows_NT)
+PYTHON ?= py -3
 BIN := $(VENV)/Scripts
 else
+PYTHON ?= python3
 BIN := $(VENV)/bin
 endif
 RUN := $(BIN)/python
@@ -27,7 +28,7 @@ demo: $(VENV)/.installed ## Train LeNet-5 on real handwritten digits; curves and
 test: $(VENV)/.installed ## Every check: gradients, networks, training (PyTorch agreement where it is installed)
 	$(RUN) -m pytest $(ARGS)
 
-test-torch: $(VENV)/.torch ## Install PyTorch's CPU build into .venv and run the agreement with it
+test-torch: $(VENV)/.torch ## Install PyTorch into .venv and run the agreement with it
 	$(RUN) -m pytest -m torch $(ARGS)
 
 lint: $(VENV)/.lint ## ruff (format and rules) and mypy
@@ -41,18 +42,16 @@ bench: $(VENV)/.torch ## Overhead of one tiny operation beside PyTorch's
 clean: ## Remove .venv, caches and out/
 	rm -rf .venv .venv-* out build *.egg-info .pytest_cache .ruff_cache .mypy_cache
 
-$(BIN):
+$(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'minidl needs Python 3.11 or newer; this is ' + sys.version.split()[0] + '. Try: make PYTHON=python3.12 ...')"
-	$(PYTHON) -m venv $(VENV)
-
-$(VENV)/.installed: pyproject.toml | $(BIN)
+	@test -x $(RUN) && $(RUN) -m pip --version >/dev/null 2>&1 || { rm -rf $(VENV); $(PYTHON) -m venv $(VENV); }
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[digits,test]"
 	@$(RUN) -c "open('$@', 'w')"
 
-$(VENV)/.lint: pyproject.toml | $(VENV)/.installed
+$(VENV)/.lint: $(VENV)/.installed
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[lint]"
 	@$(RUN) -c "open('$@', 'w')"
 
-$(VENV)/.torch: pyproject.toml | $(VENV)/.installed
+$(VENV)/.torch: $(VENV)/.installed
 	$(RUN) -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	@$(RUN) -c "open('$@', 'w')"

@@ -20,7 +20,6 @@ import numpy
 from minidl.errors import explain
 
 # The element types, under PyTorch's names. They are NumPy's dtype objects: x.dtype == minidl.float32.
-float16 = numpy.dtype("float16")
 float32 = numpy.dtype("float32")
 float64 = numpy.dtype("float64")
 uint8 = numpy.dtype("uint8")
@@ -29,6 +28,8 @@ int16 = numpy.dtype("int16")
 int32 = numpy.dtype("int32")
 int64 = numpy.dtype("int64")
 bool_ = numpy.dtype("bool")
+
+DTYPES = (float32, float64, uint8, int8, int16, int32, int64, bool_)
 
 _default_dtype = float32
 
@@ -128,7 +129,7 @@ def transfer(array: Any, to: str | device) -> Any:
             explain(
                 "to",
                 f"cannot move an array to {to}: no CUDA device, or CuPy is not installed",
-                help='install the extra for your CUDA version: pip install "minidl[cuda12]" or "minidl[cuda13]"',
+                help='install CuPy for your CUDA, in your clone of minidl: pip install ".[cuda12]" or ".[cuda13]"',
             )
         )
     cupy = _cupy()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy
 
+from minidl.backend import DTYPES
 from minidl.errors import explain
 
 
@@ -46,6 +48,15 @@ def shape_of(where: str, sizes: Sequence[Any]) -> tuple[int, ...]:
         return tuple(operator.index(size) for size in sizes)
     except TypeError:
         raise TypeError(explain(where, f"sizes must be ints, got {tuple(sizes)!r}")) from None
+
+
+def whole_number(where: str, name: str, value: Any, minimum: int = 1) -> int:
+    """`value` as an int. TypeError for anything but an int, RuntimeError below `minimum`."""
+    if not isinstance(value, (int, numpy.integer)) or isinstance(value, bool):
+        raise TypeError(explain(where, f"{name} must be an int, got {value!r}"))
+    if value < minimum:
+        raise RuntimeError(explain(where, f"{name} must be at least {minimum}, got {value}"))
+    return int(value)
 
 
 def pair(where: str, name: str, value: Any, minimum: int = 1) -> tuple[int, int]:
@@ -122,3 +133,31 @@ def one_of(where: str, name: str, value: Any, choices: Sequence[str]) -> str:
     if value not in choices:
         raise ValueError(explain(where, f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}"))
     return value
+
+
+def check_dtype(where: str, dtype: numpy.dtype) -> None:
+    """`dtype` is one that a tensor can have. TypeError otherwise."""
+    if dtype not in DTYPES:
+        names = ", ".join(str(known) for known in DTYPES)
+        raise TypeError(
+            explain(where, f"a tensor holds {names}, not {dtype}", help="convert the array: array.astype('float32')")
+        )
+
+
+def check_number_fits(where: str, value: Any, dtype: numpy.dtype) -> None:
+    """A number written into ints loses no fraction. RuntimeError otherwise."""
+    if dtype.kind != "f" and isinstance(value, (float, numpy.floating)) and not float(value).is_integer():
+        raise RuntimeError(
+            explain(where, f"{value} does not fit into {dtype}", help="convert the tensor first: x.float()")
+        )
+
+
+def fit_shape(where: str, tensor: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """`shape` for the elements of `tensor`, with -1 worked out. RuntimeError where it does not fit."""
+    known = math.prod(size for size in shape if size != -1)
+    unknown = shape.count(-1)
+    count = math.prod(tensor.shape)
+    fits = known == count if not unknown else known != 0 and count % known == 0
+    if unknown > 1 or not fits or min(shape, default=0) < -1:
+        raise RuntimeError(explain(where, f"shape {shape} is invalid for input of size {count}", {"input": tensor}))
+    return tuple(count // known if size == -1 else size for size in shape)

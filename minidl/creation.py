@@ -11,9 +11,8 @@ from typing import Any
 import numpy
 
 from minidl.backend import Generator, default_generator, float32, float64, get_default_dtype, int64, is_array
-from minidl.checks import shape_of
+from minidl.checks import check_number_fits, shape_of
 from minidl.errors import explain
-from minidl.memory import mark_shared
 from minidl.tensor import Tensor
 
 
@@ -22,17 +21,29 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
 
     Python floats become the default dtype (float32), Python ints int64; an array keeps its dtype.
     """
-    if isinstance(data, Tensor):
-        data = data.data
-    made = Tensor(data.copy() if is_array(data) else data, dtype=dtype)
-    return made.to(device).requires_grad_(requires_grad)
+    data = data.data if isinstance(data, Tensor) else data
+    array = data.copy() if is_array(data) else _array_from(data, dtype)
+    return Tensor(array).to(device, dtype).requires_grad_(requires_grad)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """A tensor of `data`, sharing its memory where dtype and device allow it; a Tensor as it is."""
-    if is_array(data) and not isinstance(data, numpy.generic):
-        mark_shared(data)  # the user's array and the tensor
-    return data.to(device, dtype) if isinstance(data, Tensor) else Tensor(data, dtype=dtype).to(device)
+    if not isinstance(data, Tensor):
+        data = Tensor(data if is_array(data) else _array_from(data, dtype))
+    return data.to(device, dtype)
+
+
+def _array_from(data: Any, dtype: Any) -> numpy.ndarray:
+    """An array from Python numbers in nested lists; without a dtype, floats in the default one and ints as int64."""
+    try:
+        array = numpy.array(data)
+    except ValueError as error:
+        raise ValueError(explain("tensor", f"the lists do not have one shape: {error}")) from None
+    if dtype is not None and array.dtype.kind in "fiub":
+        if numpy.dtype(dtype).kind != "f" and array.dtype.kind == "f" and not (array == numpy.trunc(array)).all():
+            raise RuntimeError(explain("tensor", f"{data!r:.60} does not fit into {numpy.dtype(dtype)}"))
+        return array.astype(dtype)
+    return array.astype(get_default_dtype()) if array.dtype.kind == "f" else array
 
 
 def from_numpy(array: numpy.ndarray) -> Tensor:
@@ -51,25 +62,33 @@ def _finish(array: numpy.ndarray, dtype: Any, device: Any, requires_grad: bool) 
     return Tensor(array).to(device, dtype).requires_grad_(requires_grad)
 
 
+def _sizes(where: str, size: Any) -> tuple[int, ...]:
+    shape = shape_of(where, size)
+    if min(shape, default=0) < 0:
+        raise RuntimeError(explain(where, f"Trying to create tensor with negative dimension {min(shape)}: {shape}"))
+    return shape
+
+
 def full(size: Any, fill_value: float, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Every element `fill_value`; the dtype is that of `tensor(fill_value)` unless it is given."""
-    dtype = dtype or Tensor(fill_value).dtype
-    return _finish(numpy.full(shape_of("full", (size,)), fill_value, dtype), None, device, requires_grad)
+    dtype = numpy.dtype(dtype) if dtype is not None else _array_from(fill_value, None).dtype
+    check_number_fits("full", fill_value, dtype)
+    return _finish(numpy.full(_sizes("full", (size,)), fill_value, dtype), None, device, requires_grad)
 
 
 def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Every element 0."""
-    return _finish(numpy.zeros(shape_of("zeros", size), dtype or get_default_dtype()), None, device, requires_grad)
+    return _finish(numpy.zeros(_sizes("zeros", size), dtype or get_default_dtype()), None, device, requires_grad)
 
 
 def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Every element 1."""
-    return _finish(numpy.ones(shape_of("ones", size), dtype or get_default_dtype()), None, device, requires_grad)
+    return _finish(numpy.ones(_sizes("ones", size), dtype or get_default_dtype()), None, device, requires_grad)
 
 
 def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Elements not set to anything."""
-    return _finish(numpy.empty(shape_of("empty", size), dtype or get_default_dtype()), None, device, requires_grad)
+    return _finish(numpy.empty(_sizes("empty", size), dtype or get_default_dtype()), None, device, requires_grad)
 
 
 def zeros_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -127,7 +146,7 @@ def rand(
     requires_grad: bool = False,
 ) -> Tensor:
     """Draws from U[0, 1)."""
-    array = (generator or default_generator).numpy.random(shape_of("rand", size), _drawn_dtype("rand", dtype))
+    array = (generator or default_generator).numpy.random(_sizes("rand", size), _drawn_dtype("rand", dtype))
     return _finish(numpy.asarray(array), None, device, requires_grad)
 
 
@@ -140,7 +159,7 @@ def randn(
 ) -> Tensor:
     """Draws from N(0, 1)."""
     random = (generator or default_generator).numpy
-    array = random.standard_normal(shape_of("randn", size), _drawn_dtype("randn", dtype))
+    array = random.standard_normal(_sizes("randn", size), _drawn_dtype("randn", dtype))
     return _finish(numpy.asarray(array), None, device, requires_grad)
 
 
@@ -170,7 +189,7 @@ def randint(
         raise TypeError(explain("randint", f"size must be a tuple of ints, got {size!r}", help="randint(10, (3,))"))
     if operator.index(low) >= operator.index(high):
         raise RuntimeError(explain("randint", f"random_ expects 'from' to be less than 'to', but got {low} >= {high}"))
-    array = (generator or default_generator).numpy.integers(low, high, shape_of("randint", (size,)))
+    array = (generator or default_generator).numpy.integers(low, high, _sizes("randint", (size,)))
     return _finish(numpy.asarray(array), dtype, device, False)
 
 

@@ -118,6 +118,8 @@ def _wrong_shape(actual, expected, rtol):
         if axes and summed.shape[added:] == should:
             right = " (the sum is right)" if _close(summed.reshape(should), expected, rtol) else ""
             return f"{shapes}, which is the broadcast shape: sum over axes {axes}{right}; axis 0 is often the batch"
+    if (hint := _padded(actual, expected, rtol)) is not None:
+        return f"{shapes}: {hint}"
     for order in _orders(actual.ndim):
         if len(is_) == len(should) and _close(actual.transpose(order), expected, rtol):
             return f"{shapes}: {_transposed(order)}"
@@ -126,6 +128,18 @@ def _wrong_shape(actual, expected, rtol):
     if is_ == should[::-1]:
         return f"{shapes}, which is reversed: is something transposed (W for W^T)?"
     return f"{shapes}"
+
+
+def _padded(actual, expected, rtol):
+    """Larger than expected by as much on both sides, along one axis or more."""
+    more = [a - b for a, b in zip(actual.shape, expected.shape, strict=False)]
+    if actual.ndim != expected.ndim or min(more) < 0 or any(n % 2 for n in more):
+        return None
+    middle = actual[tuple(slice(n // 2, n // 2 + size) for n, size in zip(more, expected.shape, strict=True))]
+    widths = " and ".join(f"{n // 2} on each side of axis {axis}" for axis, n in enumerate(more) if n)
+    if _close(middle, expected, rtol):
+        return f"the middle is right: crop the padding, {widths}"
+    return f"larger by {widths}: is the padding cropped?" if actual.ndim > 2 and not any(more[:-2]) else None
 
 
 def _not_finite(actual, expected):

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
+from numpy import ndarray
+
 from minidl.backend import array_module, is_array
 from minidl.errors import describe
 from minidl.function import Function
@@ -50,7 +52,7 @@ def walk(
     while heap:
         node = heappop(heap)[1]
         grad_outputs = pending.pop(node)
-        if node.hooks:
+        if node.hooks or node.keepers:
             _call_hooks(node, grad_outputs)
         if captured is not None:
             for index, gradient in enumerate(grad_outputs):
@@ -72,7 +74,10 @@ def walk(
                 if gradient is None or user is None:
                     continue
                 shape, dtype = user.output_meta[index]
-                if getattr(gradient, "shape", None) != shape or gradient.dtype != dtype:
+                if not (type(gradient) is ndarray or is_array(gradient)) or (gradient.shape, gradient.dtype) != (
+                    shape,
+                    dtype,
+                ):
                     raise RuntimeError(_wrong_gradient(node, gradient, user.output_meta[index]))
                 if (
                     user.keeps_gradient
@@ -109,13 +114,16 @@ def _leading_to(targets: Iterable[Edge], roots: list[Edge]) -> set[Function]:
 
 
 def _call_hooks(node: Function, grad_outputs: list) -> None:
-    """Let the hooks of each output see its gradient, and replace it by what they return."""
-    for index, hooks in node.hooks.items():  # type: ignore[union-attr]
+    """Let the hooks of each output see its gradient, and replace it by what they return; then let it be kept."""
+    for index, hooks in (node.hooks or {}).items():
         for hook in list(hooks):
             if grad_outputs[index] is not None:
                 replaced = hook(grad_outputs[index])
                 if replaced is not None:
                     grad_outputs[index] = replaced
+    for index, keep in node.keepers.items():
+        if grad_outputs[index] is not None:
+            keep(grad_outputs[index])
 
 
 def _fill_missing(node: Function, grad_outputs: list) -> None:

@@ -19,7 +19,8 @@ needs is on `self`, where a debugger shows it. The engine (engine.py) calls `bac
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from minidl import memory
 from minidl.errors import describe
@@ -45,6 +46,7 @@ class Function:
     non_differentiable: tuple[Any, ...] = ()  # outputs that forward marked
     saved: tuple[Any, ...] | None = ()  # what backward needs; None once the engine has freed it
     hooks: dict[int, list] | None = None  # for each output: functions of its gradient, see Tensor.register_hook
+    keepers: dict[int, Callable] = {}  # noqa: RUF012 (never changed, only replaced)  # see Tensor.retain_grad; after the hooks
     multiply_adds = 0  # that forward took; the operations with a matrix product set it
     keeps_gradient = False  # True for the end of the graph at a leaf, which stores the array that it is given
 
@@ -76,7 +78,8 @@ class Function:
             raise RuntimeError(
                 "Trying to backward through the graph a second time (or to read saved arrays after they were "
                 f"freed): {self.name()} has freed what it saved.\n"
-                "  help: pass retain_graph=True to the first backward() or grad(), or run forward again"
+                "  help: run forward again, inside the loop; carry values over to the next step with x.detach(); "
+                "or, to walk one graph twice, pass retain_graph=True to the first backward()"
             )
         changed = memory.changed_since(self.sequence, self.saved) if memory.entries else None
         if changed is not None:
@@ -86,6 +89,17 @@ class Function:
                 "  help: change a copy instead (y = x.clone()), or write y = x + 1 rather than x += 1"
             )
         return self.saved
+
+    @classmethod
+    def apply(cls, *inputs: Any) -> NoReturn:
+        """An array-level Function is run by `minidl.apply(Name, x)`. TypeError, which says so."""
+        raise TypeError(
+            f"{cls.__name__} is a minidl.Function, which works on arrays.\n"
+            f"  help: minidl.apply({cls.__name__}, x); or derive it from minidl.autograd.Function, on Tensors"
+        )
+
+    def __call__(self, *inputs: Any) -> NoReturn:
+        self.apply()
 
     def name(self) -> str:
         """The name of the operation: its class."""

@@ -6,9 +6,12 @@ Each is a context manager and a decorator, and each thread has its own mode, as 
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
+
+from minidl.errors import explain
 
 F = TypeVar("F", bound=Callable)
 
@@ -40,6 +43,15 @@ class _Mode:
         grad_mode.enabled = self._previous.pop()
 
     def __call__(self, function: F) -> F:
+        if inspect.isgeneratorfunction(function):  # its body runs later, when the mode is no longer set
+            raise TypeError(
+                explain(
+                    type(self).__name__,
+                    f"{function.__name__} is a generator function, which cannot be decorated",
+                    help=f"write `with minidl.{type(self).__name__}():` in its body, between the yields",
+                )
+            )
+
         @functools.wraps(function)
         def wrapper(*args, **kwargs):
             with _Mode(self.enabled):

@@ -61,6 +61,12 @@ def gradcheck(
     check_grad_dtypes: bool = False,
     fast_mode: bool = False,
     generator: Generator | None = None,
+    check_undefined_grad: bool = True,
+    check_batched_grad: bool = False,
+    check_batched_forward_grad: bool = False,
+    check_forward_ad: bool = False,
+    check_backward_ad: bool = True,
+    masked: bool | None = None,
 ) -> bool:
     """True if the gradients of func(*inputs) agree with central differences; GradcheckError, or False, if not.
 
@@ -77,6 +83,9 @@ def gradcheck(
                       networks. An error in one element out of very many may escape it
     generator         of v and of the directions; by default they are the same ones each time
 
+    The other settings are PyTorch's, for what minidl does not have. check_undefined_grad has no effect; the others may
+    be given as they are by default, NotImplementedError otherwise.
+
     PyTorch's tolerances (atol 1e-5, rtol 1e-3) let a gradient pass that is wrong by 0.1 %, such as a mean over 1000
     taken over 1001. In float64 a central difference is right to about 1e-9, so these can be tighter. Where the
     largest gradient is below 1e-3, atol shrinks with it, down to the rounding of the difference.
@@ -85,6 +94,18 @@ def gradcheck(
     shape and dtype of each gradient; results are float64. Exceptions of func or of a backward pass through.
     ValueError: no input requires a gradient, or one is not float64; no output depends on one.
     """
+    refused = {
+        "check_batched_grad=True": check_batched_grad,
+        "check_batched_forward_grad=True": check_batched_forward_grad,
+        "check_forward_ad=True": check_forward_ad,
+        "check_backward_ad=False": not check_backward_ad,
+        "masked=True": masked,
+    }
+    for setting, given in refused.items():
+        if given:
+            raise NotImplementedError(
+                explain("gradcheck", f"{setting} is not there: what is checked is backward, with dense gradients")
+            )
     check = _Check(func, inputs, eps, atol, rtol, nondet_tol, generator or Generator(0))
     try:
         check.run(fast_mode)
@@ -153,19 +174,19 @@ class _Check:
             # Inside: an output may be one of the tensors itself.
             return [outputs[i].data if i < len(outputs) else None for i in self.kept]
 
-    def _backward(self, outputs: list) -> list:
+    def _backward(self, outputs: list, v: list | None = None) -> list:
         """The gradient of each input, None where none arrives. The `.grad` of the tensors stays as it is."""
         captured = dict.fromkeys(self.edges)
-        for _ in engine.walk(self._roots(outputs), retain_graph=True, captured=captured):
+        for _ in engine.walk(self._roots(outputs, v or self.v), retain_graph=True, captured=captured):
             pass
         return [captured[edge] for edge in self.edges]
 
-    def _roots(self, outputs: list) -> list:
-        return [(y.gradient_edge(), root_gradient("gradcheck", y, v)) for y, v in zip(outputs, self.v, strict=True)]
+    def _roots(self, outputs: list, v: list) -> list:
+        return [(y.gradient_edge(), root_gradient("gradcheck", y, v)) for y, v in zip(outputs, v, strict=True)]
 
-    def _gradients_at(self, arrays: list) -> list:
+    def _gradients_at(self, arrays: list, v: list | None = None) -> list:
         outputs = self._outputs(arrays)
-        return self._filled(self._backward([outputs[i] for i in self.kept]))
+        return self._filled(self._backward([outputs[i] for i in self.kept], v))
 
     def _filled(self, gradients: list) -> list:
         return [
@@ -194,7 +215,8 @@ class _Check:
         captured = dict.fromkeys(self.edges)
         watched: list = []  # of the node that runs: name, array, copy made before
         try:
-            for phase, node, gradients in engine.walk(self._roots(outputs), retain_graph=True, captured=captured):
+            roots = self._roots(outputs, self.v)
+            for phase, node, gradients in engine.walk(roots, retain_graph=True, captured=captured):
                 if phase == "before":
                     given = [None if g is None else g.copy() for g in gradients]
                     watched = [("grad_output", g, g.copy()) for g in gradients if g is not None]
@@ -248,7 +270,9 @@ class _Check:
                 k = self.edges.index(edge)
                 rule += f", for {self.labels[k]}"
                 expected = self._slopes_of_elements(k)[0] if expected.size <= FEW else expected
-            hint = diagnose(_host(gradient), expected)
+                returned = dict(zip(node.next_functions, results, strict=False))
+                hint = self._right_elsewhere(k, [returned.get(edge) for edge in self.edges])
+            hint = hint or diagnose(_host(gradient), expected)
             break
         raise GradcheckError(explain("gradcheck", rule, help=hint)) from error
 
@@ -422,7 +446,8 @@ class _Check:
                 f"the gradient of {label} is wrong",
                 f"  shape:          {a.shape}",
                 f"  worst element:  {tuple(map(int, worst))}: analytical {a[worst]:.8g}, numerical {n[worst]:.8g}",
-                f"  relative error: {relative_error(a[worst], n[worst]):.1e} (limit {relative_limit:.1e})",
+                f"  relative error: {relative_error(a[worst], n[worst]):.1e} (limit {relative_limit:.1e}: "
+                "atol + rtol |numerical|, over the larger of the two)",
                 f"  wrong:          {wrong[k].sum()} of {a.size} elements",
             ]
             cause = self._cause(k, a, n)
@@ -454,9 +479,33 @@ class _Check:
             )
         elif self._results_are_float32():
             hint = HIDDEN_CAST
+        elif (found := self._right_elsewhere(k, self.gradients)) is not None:
+            hint = found
+        elif self._ignores_grad_output(k):
+            hint = "backward does not use grad_output: another one gives the same gradient; it is a factor of it"
         else:
             hint = diagnose(analytical, numerical, sizes=sizes)
         return [] if hint is None else [f"  likely cause:   {hint}"]
+
+    def _right_elsewhere(self, k: int, gradients: list) -> str | None:
+        """The sentence for a gradient of input k that is the right one of another input, whose own is wrong."""
+
+        def right(gradient: Any, j: int) -> bool:
+            if not is_array(gradient) or gradient.shape != self.start[j].shape or gradient.size > FEW:
+                return False
+            return numpy.allclose(_host(gradient), self._slopes_of_elements(j)[0], self.rtol, self.atol)
+
+        for j, label in enumerate(self.labels):
+            if j != k and right(gradients[k], j) and not right(gradients[j], j):
+                return f"this is right for {label}: are the gradients returned in the wrong order?"
+        return None
+
+    def _ignores_grad_output(self, k: int) -> bool:
+        """Whether the gradient of input k is the same for another grad_output, although it is not zero."""
+        first, second = (
+            self._gradients_at(_copies(self.start), [v * factor for v in self.v])[k] for factor in (1.0, -2.0)
+        )
+        return bool(first.any() and (first == second).all())
 
     def _results_are_float32(self) -> bool:
         """Whether the outputs depend on the inputs, and are float32 numbers where the inputs are not."""

@@ -14,15 +14,22 @@ from minidl.errors import describe, explain
 
 
 def index_key(where: str, array: Any, parts: tuple) -> tuple:
-    """The index `parts` of `array`, lists as arrays. IndexError where it does not fit."""
+    """The index `parts` of `array`: lists as arrays, ... as the slices it stands for. IndexError where it does not fit.
+
+    An ellipsis that stands for nothing must not remain: two arrays with it in between count as apart from each other.
+    """
     parts = tuple(_plain(where, part) for part in parts)
     if sum(map(_dims_taken, parts)) > array.ndim:
         raise IndexError(explain(where, f"too many indices for tensor of dimension {array.ndim}", {"tensor": array}))
+    places = [position for position, part in enumerate(parts) if part is Ellipsis]
+    if len(places) > 1:
+        raise IndexError(explain(where, "an index can only have a single ellipsis ('...')", {"tensor": array}))
+    for place in places:
+        rest = (slice(None),) * (array.ndim - sum(map(_dims_taken, parts)))
+        parts = parts[:place] + rest + parts[place + 1 :]
     dim = 0
-    for position, part in enumerate(parts):
-        if part is Ellipsis:  # the parts behind it count from the end
-            dim = array.ndim - sum(map(_dims_taken, parts[position + 1 :]))
-        elif _is_mask(part):
+    for part in parts:
+        if _is_mask(part):
             if part.shape != array.shape[dim : dim + part.ndim]:
                 raise IndexError(
                     explain(where, "a mask has the shape of what it selects from", {"tensor": array, "mask": part})

@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from contextlib import suppress
+from collections.abc import Callable
 from typing import Any
 
 next_sequence = itertools.count(1).__next__  # the next number in the order of recorded calls and changes in place
 
 
 class _Entry:
-    changed = 0  # the sequence number of the last change
-    shared = False  # two tensors with a history of their own lie in this memory
-    reference: weakref.ref | None = None
+    """What is known of one piece of memory."""
+
+    def __init__(self, memory: Any, forget: Callable[[Any], Any]):
+        self.changed = 0  # the sequence number of the last change
+        self.tensors: list[weakref.ref] = []  # those that were seen to lie in it together
+        try:
+            self.memory: Any = weakref.ref(memory, forget)
+        except TypeError:  # a bytearray, say: held, so that its id() is not given to another object
+            self.memory = memory
 
 
 entries: dict[int, _Entry] = {}  # by the id() of the object that owns the memory
@@ -34,22 +40,14 @@ def owner(array: Any) -> Any:
 def _entry(array: Any) -> _Entry:
     memory = owner(array)
     key = id(memory)
-    entry = entries.get(key)
-    if entry is None:
-        entry = entries[key] = _Entry()
-        with suppress(TypeError):  # bytes cannot be referenced weakly; an entry that stays does no harm, it is old
-            entry.reference = weakref.ref(memory, lambda _: entries.pop(key, None))
-    return entry
+    if key not in entries:
+        entries[key] = _Entry(memory, lambda _: entries.pop(key, None))
+    return entries[key]
 
 
 def mark_changed(array: Any) -> None:
     """Note that `array` was changed in place just now."""
     _entry(array).changed = next_sequence()
-
-
-def mark_shared(array: Any) -> None:
-    """Note that a second tensor now lies in the memory of `array`."""
-    _entry(array).shared = True
 
 
 def changed_since(sequence: int, arrays: tuple) -> Any:
@@ -61,7 +59,15 @@ def changed_since(sequence: int, arrays: tuple) -> Any:
     return None
 
 
-def is_shared(array: Any) -> bool:
-    """True where two tensors lie in the memory of `array`."""
+def mark_shared(array: Any, *tensors: Any) -> None:
+    """Note that these tensors lie in the memory of `array`."""
+    entry = _entry(array)
+    known = [reference for reference in entry.tensors if reference() is not None]
+    entry.tensors = known + [weakref.ref(tensor) for tensor in tensors]
+
+
+def is_shared(array: Any, tensor: Any) -> bool:
+    """True where a tensor other than `tensor`, with a history or waiting for a gradient, lies in the same memory."""
     entry = entries.get(id(owner(array)))
-    return entry is not None and entry.shared
+    others = [] if entry is None else [reference() for reference in entry.tensors]
+    return any(other is not None and other is not tensor and other.requires_grad for other in others)

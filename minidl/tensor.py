@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
+import operator
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -36,9 +37,12 @@ from minidl.backend import (
 )
 from minidl.checks import (
     check_broadcast,
+    check_dtype,
     check_floating,
+    check_number_fits,
     check_same,
     check_same_device,
+    fit_shape,
     normalize_dim,
     normalize_dims,
     shape_of,
@@ -67,7 +71,7 @@ def apply(operation: type[Function], *inputs: Any, **options: Any) -> Any:
     for x in inputs:
         if isinstance(x, Tensor):
             arrays.append(x._data)
-            if recording and x.requires_grad:
+            if recording and x._requires_grad:
                 needs.append(True)
                 edges.append(x._edge or x._leaf_edge())
                 continue
@@ -84,18 +88,19 @@ def apply(operation: type[Function], *inputs: Any, **options: Any) -> Any:
         node.next_functions = tuple(edges)
         node.sequence = next_sequence()
     outputs: list[Tensor] = []
-    for array in result if type(result) is tuple else (result,):
-        if type(array) is not ndarray:
-            array = _as_array(array)
+    for made in result if type(result) is tuple else (result,):
+        array = made if type(made) is ndarray else _as_array(made, node)
         y = Tensor.__new__(Tensor)
         y._data = array
-        if array.base is not None or array is arrays[0]:
-            _note_view(array, arrays)
         if recorded:
-            if array.dtype.kind == "f" and not (node.non_differentiable and node.is_marked(array)):
-                y.requires_grad = True
+            if array.dtype.kind == "f" and not (node.non_differentiable and node.is_marked(made)):
+                y._requires_grad = True
                 y._edge = (node, len(outputs))
             node.output_meta += ((array.shape, array.dtype),)
+            for given in arrays:
+                if array.base is not None or array is given:
+                    _note_view(y, inputs)
+                    break
         outputs.append(y)
     returned = tuple(outputs) if type(result) is tuple else y
     for listener in listeners:
@@ -103,11 +108,12 @@ def apply(operation: type[Function], *inputs: Any, **options: Any) -> Any:
     return returned
 
 
-def _note_view(output: Any, inputs: list) -> None:
-    """Mark the memory of an output that is a view of an input: a change of one would be a change of both."""
-    memory = owner(output)
-    if any(is_array(array) and owner(array) is memory for array in inputs):
-        mark_shared(output)
+def _note_view(output: Tensor, inputs: tuple) -> None:
+    """Note it where an output lies in the memory of an input: a change of one is then a change of both."""
+    memory = owner(output._data)
+    for x in inputs:
+        if isinstance(x, Tensor) and owner(x._data) is memory:
+            mark_shared(memory, x, output)
 
 
 def _wrap(array: Any) -> Tensor:
@@ -117,8 +123,14 @@ def _wrap(array: Any) -> Tensor:
     return tensor
 
 
-def _as_array(value: Any) -> Any:
+def _as_array(value: Any, node: Function | None = None) -> Any:
     """An array as it is; NumPy's scalars, which its functions return in place of arrays without dimensions, as one."""
+    if not is_array(value):
+        where = "Tensor" if node is None else f"{node.name()}.forward"
+        help = "a minidl.Function works on arrays; minidl.autograd.Function is the form that works on Tensors"
+        raise TypeError(
+            explain(where, f"expected an array or a tuple of arrays, got {type(value).__name__}", help=help)
+        )
     return numpy.asarray(value) if isinstance(value, numpy.generic) else value
 
 
@@ -166,7 +178,7 @@ class RemovableHandle:
         self.remove()
 
 
-class MaxResult(NamedTuple):
+class ValuesAndIndices(NamedTuple):
     """What `x.max(dim)` and `x.min(dim)` return."""
 
     values: Tensor
@@ -214,25 +226,31 @@ class Tensor(_Conversions):
     is_leaf         made by the user, not by a recorded operation
     """
 
-    requires_grad: bool = False
-
     _data: Any
+    _requires_grad: bool = False
     _edge: engine.Edge | None = None  # grad_fn, and which of its outputs this is
     _grad: Tensor | None = None
     _hooks: list | None = None
     _accumulator: weakref.ref[AccumulateGrad] | None = None
     _retains_grad: bool = False
 
+    # (What stands above are the values of a tensor that nothing was done to: most live without setting them.)
     # NumPy must leave `array + tensor` to Tensor.__radd__.
     __array_ufunc__ = None
 
-    def __init__(self, data: Any, requires_grad: bool = False, *, dtype: Any = None):
-        if isinstance(data, Tensor):
-            data = data._data
-        array = data if is_array(data) and not isinstance(data, numpy.generic) else _array_from(data, dtype)
-        self._data = array if dtype is None else array.astype(dtype, copy=False)
-        if self._data.dtype.kind not in "fiub":
-            raise TypeError(explain("Tensor", f"a tensor holds floats, ints or bools, not {self._data.dtype}"))
+    def __init__(self, data: Any, requires_grad: bool = False):
+        """A Tensor on the memory of an array, or of another Tensor. TypeError for lists and numbers: see `tensor`."""
+        array = data._data if isinstance(data, Tensor) else data
+        if not is_array(array):
+            raise TypeError(
+                explain(
+                    "Tensor",
+                    f"expected an array, got {type(data).__name__}",
+                    help="minidl.tensor(...) makes a tensor from numbers and lists, minidl.zeros(2, 3) one of a shape",
+                )
+            )
+        self._data = _as_array(array)
+        check_dtype("Tensor", self._data.dtype)
         if requires_grad:
             self.requires_grad_()
 
@@ -305,7 +323,8 @@ class Tensor(_Conversions):
     def item(self) -> float | int | bool:
         """The one element as a Python number. RuntimeError if there are more."""
         if self._data.size != 1:
-            raise RuntimeError(explain("item", f"a Tensor with {self.numel()} elements cannot be converted to Scalar"))
+            words = f"a Tensor with {self.numel()} elements cannot be converted to Scalar"
+            raise RuntimeError(explain("item", words, {"tensor": self}))
         return self._data.item()
 
     def tolist(self) -> Any:
@@ -404,6 +423,14 @@ class Tensor(_Conversions):
     # ----------------------------------------------------------------------------------------------- gradients
 
     @property
+    def requires_grad(self) -> bool:
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        self.requires_grad_(wanted)
+
+    @property
     def grad_fn(self) -> Function | None:
         return None if self._edge is None else self._edge[0]
 
@@ -482,7 +509,13 @@ class Tensor(_Conversions):
         """Keep `.grad` of this tensor although it is not a leaf. RuntimeError where it requires no gradient."""
         if (self.is_leaf and self.requires_grad) or self._retains_grad:
             return
-        hooks = self._hook_list("retain_grad")
+        if not self.requires_grad:
+            raise RuntimeError(explain("retain_grad", "can't retain_grad on Tensor that has requires_grad=False"))
+        self._retains_grad = True
+        self._keep_gradient_of(*self.gradient_edge())
+
+    def _keep_gradient_of(self, node: Function, index: int) -> None:
+        """Let `node` store the gradient of its output `index` in `.grad`."""
         reference = weakref.ref(self)  # the node must not keep the tensor alive that keeps the node alive
 
         def keep(gradient: Any) -> None:
@@ -491,8 +524,7 @@ class Tensor(_Conversions):
                 old = tensor._grad
                 tensor._grad = _wrap(gradient.copy() if old is None else old._data + gradient)
 
-        hooks.append(keep)
-        self._retains_grad = True
+        node.keepers = {**node.keepers, index: keep}
 
     @property
     def retains_grad(self) -> bool:
@@ -503,8 +535,7 @@ class Tensor(_Conversions):
         if not self.requires_grad:
             raise RuntimeError(explain(where, "cannot register a hook on a tensor that doesn't require gradient"))
         if self.grad_fn is not None:
-            if self.grad_fn.hooks is None:
-                self.grad_fn.hooks = {}
+            self.grad_fn.hooks = self.grad_fn.hooks or {}
             return self.grad_fn.hooks.setdefault(self.output_nr, [])
         if self._hooks is None:
             self._hooks = []
@@ -539,23 +570,31 @@ class Tensor(_Conversions):
                 "you can only change requires_grad flags of leaf variables. If you want to use a computed variable "
                 "in a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
             )
-        self.requires_grad = requires_grad
+        self._requires_grad = requires_grad
         return self
 
     def detach(self) -> Tensor:
         """The same array without the history."""
-        mark_shared(self._data)
         return _wrap(self._data)
 
     def detach_(self) -> Tensor:
         """Forget the history: this tensor becomes a leaf that requires no gradient."""
-        self._edge, self.requires_grad = None, False
+        self._edge, self._requires_grad = None, False
         return self
 
     # ----------------------------------------------------------------------------------------- changes in place
 
     def _check_in_place(self, where: str, *operands: Any) -> None:
         """Refuse a change in place whose gradient would be wrong. Nothing has been computed yet."""
+        if not getattr(self._data.flags, "writeable", True):  # CuPy's flags lack it: all its arrays are
+            raise RuntimeError(
+                explain(
+                    where,
+                    "the tensor cannot be written to: more than one of its elements refers to a single memory location",
+                    {"tensor": self},
+                    help="it was expanded, or its NumPy array is read-only; change a copy: x.clone()",
+                )
+            )
         if not grad_mode.enabled or not any(isinstance(t, Tensor) and t.requires_grad for t in (self, *operands)):
             return
         if self.is_leaf and self.requires_grad:
@@ -567,12 +606,12 @@ class Tensor(_Conversions):
                     help="update parameters inside `with minidl.no_grad():`, or change x.data",
                 )
             )
-        if is_shared(self._data):
+        if is_shared(self._data, self):
             raise RuntimeError(
                 explain(
                     where,
-                    "this tensor shares memory with another (one is a view or detached copy of the other), and "
-                    "a gradient is recorded: the other's gradient would be wrong",
+                    "this tensor shares memory with another one that has a history (one is a view of the other): the "
+                    "other's gradient would be wrong",
                     {"tensor": self},
                     help="change a copy: y = x.clone(), then change y; or write y = x + 1 rather than x += 1",
                 )
@@ -584,14 +623,21 @@ class Tensor(_Conversions):
             raise RuntimeError(
                 explain(where, "the result does not fit into the tensor", {"tensor": self, "result": result})
             )
-        if result.dtype.kind == "f" and self.dtype.kind != "f":
+        if "biuf".index(result.dtype.kind.replace("u", "i")) > "biuf".index(self.dtype.kind.replace("u", "i")):
             raise RuntimeError(
                 explain(where, f"result type {result.dtype} can't be cast to the desired output type {self.dtype}")
             )
+        node = result.grad_fn
+        if node is not None and node.saved:  # what the operation saved of this tensor is overwritten next
+            node.saved = tuple(array.copy() if array is self._data else array for array in node.saved)
         self._data[...] = result._data
         mark_changed(self._data)
         if result.requires_grad:
-            self.requires_grad, self._edge = True, result._edge
+            if self._retains_grad:  # from now on, the gradient of the new values
+                del self.grad_fn.keepers[self.output_nr]  # type: ignore[union-attr]
+            self._requires_grad, self._edge = True, result._edge
+            if self._retains_grad:
+                self._keep_gradient_of(*self.gradient_edge())
         return self
 
     def _in_place(self, where: str, compute: Callable[..., Tensor], *operands: Any) -> Tensor:
@@ -621,16 +667,11 @@ class Tensor(_Conversions):
 
     def copy_(self, source: Tensor) -> Tensor:
         """Take the values of `source`, broadcast to this shape and cast to this dtype."""
-        return self._in_place(
-            "copy_", lambda self, source: source.to(self.device, self.dtype).expand(self.shape), source
-        )
+        self[...] = source.to(self.device, self.dtype)
+        return self
 
     def fill_(self, value: float) -> Tensor:
-        self._check_in_place("fill_")
-        if self.requires_grad and grad_mode.enabled:  # the old values, and so the old history, are gone
-            self.detach_()
-        self._data.fill(value)
-        mark_changed(self._data)
+        self[...] = value
         return self
 
     def zero_(self) -> Tensor:
@@ -638,13 +679,15 @@ class Tensor(_Conversions):
 
     def normal_(self, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Tensor:
         """Fill with draws from N(mean, std^2)."""
-        random = (generator or default_generator).numpy
-        return self.copy_(_wrap(random.standard_normal(self.shape, _draw_dtype(self.dtype)) * std + mean))
+        check_floating("normal_", tensor=self)
+        draws = (generator or default_generator).numpy.standard_normal(self.shape, self.dtype)
+        return self.copy_(_wrap(draws * std + mean))
 
     def uniform_(self, low: float = 0.0, high: float = 1.0, *, generator: Any = None) -> Tensor:
         """Fill with draws from U[low, high)."""
-        random = (generator or default_generator).numpy
-        return self.copy_(_wrap(random.random(self.shape, _draw_dtype(self.dtype)) * (high - low) + low))
+        check_floating("uniform_", tensor=self)
+        draws = (generator or default_generator).numpy.random(self.shape, self.dtype)
+        return self.copy_(_wrap(draws * (high - low) + low))
 
     __iadd__ = add_
     __isub__ = sub_
@@ -708,6 +751,8 @@ class Tensor(_Conversions):
         return self.matmul(other)
 
     def __neg__(self) -> Tensor:
+        if self.dtype == bool_:
+            raise RuntimeError(explain("neg", "the `-` operator on a bool tensor is not supported", help="use ~x"))
         return apply(ops.Neg, self)
 
     def __abs__(self) -> Tensor:
@@ -821,13 +866,13 @@ class Tensor(_Conversions):
         return _compare("ge", self, other)
 
     def __and__(self, other: Any) -> Tensor:
-        return _compare("and", self, other)
+        return _bits("bitwise_and", self, other)
 
     def __or__(self, other: Any) -> Tensor:
-        return _compare("or", self, other)
+        return _bits("bitwise_or", self, other)
 
     def __invert__(self) -> Tensor:
-        return _wrap(~self._data)
+        return _bits("bitwise_xor", self, self.dtype == bool_ or -1)
 
     __hash__ = object.__hash__  # tensors are keys by identity, although == compares elements
 
@@ -866,7 +911,7 @@ class Tensor(_Conversions):
         return self._arg("argmin", dim, keepdim)
 
     def _arg(self, where: str, dim: int | None, keepdim: bool) -> Tensor:
-        axis = None if dim is None or not self.ndim else normalize_dim(where, dim, self.ndim)
+        axis = None if dim is None else normalize_dim(where, dim, self.ndim)
         if not self.numel():
             raise IndexError(explain(where, "the tensor has no elements", {"input": self}))
         xp = array_module(self._data)
@@ -906,7 +951,7 @@ class Tensor(_Conversions):
             return self.maximum(dim)
         if dim is None:
             return self._extreme(ops.Amax, None, False)
-        return MaxResult(*apply(ops.Max, self, dim=self._dim_with_elements("max", dim), keepdim=keepdim))
+        return ValuesAndIndices(*apply(ops.Max, self, dim=self._dim_with_elements("max", dim), keepdim=keepdim))
 
     def min(self, dim: Any = None, keepdim: bool = False) -> Any:
         """The smallest element; along `dim`, (values, indices); with a Tensor, the smaller of each pair."""
@@ -914,7 +959,7 @@ class Tensor(_Conversions):
             return self.minimum(dim)
         if dim is None:
             return self._extreme(ops.Amin, None, False)
-        return MaxResult(*apply(ops.Min, self, dim=self._dim_with_elements("min", dim), keepdim=keepdim))
+        return ValuesAndIndices(*apply(ops.Min, self, dim=self._dim_with_elements("min", dim), keepdim=keepdim))
 
     def amax(self, dim: Any = (), keepdim: bool = False) -> Tensor:
         """The largest element over the dimensions `dim`; its gradient is shared evenly where several are equal."""
@@ -952,11 +997,11 @@ class Tensor(_Conversions):
 
     def reshape(self, *shape: Any) -> Tensor:
         """The same elements in another shape; one size may be -1. RuntimeError where the numbers differ."""
-        return apply(ops.Reshape, self, shape=_fit_shape("reshape", self, shape_of("reshape", shape)))
+        return apply(ops.Reshape, self, shape=fit_shape("reshape", self, shape_of("reshape", shape)))
 
     def view(self, *shape: Any) -> Tensor:
         """The same as reshape: where the memory does not allow a view, a copy is made."""
-        return apply(ops.Reshape, self, shape=_fit_shape("view", self, shape_of("view", shape)))
+        return apply(ops.Reshape, self, shape=fit_shape("view", self, shape_of("view", shape)))
 
     def view_as(self, other: Tensor) -> Tensor:
         return self.view(other.shape)
@@ -996,10 +1041,10 @@ class Tensor(_Conversions):
 
     def transpose(self, dim0: int, dim1: int) -> Tensor:
         """Two dimensions exchanged."""
-        order = list(range(self.ndim))
-        if not order:
-            return self
         i, j = normalize_dim("transpose", dim0, self.ndim), normalize_dim("transpose", dim1, self.ndim)
+        if not self.ndim:
+            return self
+        order = list(range(self.ndim))
         order[i], order[j] = order[j], order[i]
         return apply(ops.Permute, self, dims=tuple(order))
 
@@ -1052,7 +1097,7 @@ class Tensor(_Conversions):
             raise RuntimeError(explain("split", "expects at least a 1-dimensional tensor", {"input": self}))
         index = normalize_dim("split", dim, self.ndim)
         length = self.shape[index]
-        if not isinstance(split_size, int):
+        if isinstance(split_size, (tuple, list)):
             sizes = tuple(split_size)
             if sum(sizes) != length or min(sizes, default=0) < 0:
                 raise RuntimeError(
@@ -1061,6 +1106,7 @@ class Tensor(_Conversions):
                     )
                 )
         else:
+            split_size = operator.index(split_size)  # type: ignore[arg-type]
             if split_size < 1:
                 raise RuntimeError(explain("split", f"split_size must be at least 1, got {split_size}"))
             full, rest = divmod(length, split_size)
@@ -1082,8 +1128,12 @@ class Tensor(_Conversions):
     def __setitem__(self, key: Any, value: Any) -> None:
         self._check_in_place("setitem", value)
         key = index_key("setitem", self._data, _plain_key(key))
-        if isinstance(value, Tensor) and value.dtype.kind == "f" and self.dtype != value.dtype:
-            check_same("setitem", tensor=self, value=value)
+        if isinstance(value, Tensor):
+            if value.dtype.kind == "f" and self.dtype != value.dtype:
+                check_same("setitem", tensor=self, value=value)
+            check_same_device("setitem", tensor=self, value=value)
+        else:
+            check_number_fits("setitem", value, self.dtype)
         try:
             if grad_mode.enabled and (self.requires_grad or getattr(value, "requires_grad", False)):
                 self._become("setitem", apply(ops.SetItem, self, value, key=key))
@@ -1096,6 +1146,8 @@ class Tensor(_Conversions):
     # --------------------------------------------------------------------------------------------- activations
 
     def relu(self) -> Tensor:
+        if self.dtype == bool_:
+            raise RuntimeError(explain("relu", "Boolean inputs not supported for relu"))
         return apply(ops.ReLU, self)
 
     def sigmoid(self) -> Tensor:
@@ -1112,22 +1164,6 @@ class Tensor(_Conversions):
 
 
 # ------------------------------------------------------------------------------------------ how arguments are read
-
-
-def _array_from(data: Any, dtype: Any) -> ndarray:
-    """An array from Python numbers in nested lists; without a dtype, floats in the default one and ints as int64."""
-    try:
-        array = numpy.array(data)
-    except ValueError as error:
-        raise ValueError(explain("tensor", f"the lists do not have one shape: {error}")) from None
-    if dtype is None and array.dtype.kind == "f" and not isinstance(data, numpy.generic):
-        return array.astype(get_default_dtype())
-    return array
-
-
-def _draw_dtype(dtype: numpy.dtype) -> numpy.dtype:
-    """NumPy draws in float32 and float64 only."""
-    return dtype if dtype in (float32, float64) else float32
 
 
 def _plain_key(key: Any) -> tuple:
@@ -1189,8 +1225,8 @@ def parse_to(args: tuple, kwargs: dict) -> tuple[device | None, numpy.dtype | No
         dtype = None if dtype is None else numpy.dtype(dtype)
     except TypeError:
         raise TypeError(explain("to", f"expected a dtype, a device or a Tensor, got {dtype!r}")) from None
-    if dtype is not None and dtype.kind not in "fiub":
-        raise TypeError(explain("to", f"a tensor holds floats, ints or bools, not {dtype}"))
+    if dtype is not None:
+        check_dtype("to", dtype)
     return (None if to_device is None else device(to_device)), dtype
 
 
@@ -1239,6 +1275,14 @@ def _binary(operation: type[Function], a: Any, b: Any) -> Tensor:
     a, b = promote(operation, a, b)
     if b is NotImplemented:
         return NotImplemented  # type: ignore[return-value]
+    if operation is ops.Sub and all(isinstance(x, Tensor) and x.dtype == bool_ for x in (a, b)):
+        raise RuntimeError(explain("sub", "subtraction of two bool tensors is not supported", help="use a != b"))
+    if operation is ops.Pow and isinstance(a, Tensor) and a.dtype.kind != "f" and isinstance(b, int) and b < 0:
+        raise RuntimeError(
+            explain(
+                "pow", "Integers to negative integer powers are not allowed.", {"tensor": a}, help="x.float() ** -1"
+            )
+        )
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         check_broadcast(operation.__name__.lower(), left=a, right=b)
         check_same_device(operation.__name__.lower(), left=a, right=b)
@@ -1275,8 +1319,6 @@ _COMPARISONS = {
     "le": "less_equal",
     "gt": "greater",
     "ge": "greater_equal",
-    "and": "bitwise_and",
-    "or": "bitwise_or",
 }
 
 
@@ -1293,6 +1335,20 @@ def _compare(where: str, a: Tensor, b: Any) -> Tensor:
     return _wrap(getattr(array_module(a._data), _COMPARISONS[where])(a._data, b))
 
 
+def _bits(where: str, a: Tensor, b: Any) -> Tensor:
+    """An operation on the bits of ints, or on bools, element by element."""
+    for operand in (a, b):
+        if not isinstance(operand, (Tensor, int, numpy.integer, numpy.bool_)):
+            return NotImplemented
+        if isinstance(operand, Tensor) and operand.dtype.kind == "f":
+            raise RuntimeError(explain(where, "takes ints and bools", {"tensor": operand}, help="compare first: x > 0"))
+    if isinstance(b, Tensor):
+        check_broadcast(where, left=a, right=b)
+        check_same_device(where, left=a, right=b)
+        b = b._data
+    return _wrap(getattr(array_module(a._data), where)(a._data, b))
+
+
 def _compare_strictly(where: str, a: Tensor, b: Any) -> Tensor:
     """The same for a method: what an operator leaves to its right operand is an error here."""
     result = _compare(where, a, b)
@@ -1307,15 +1363,3 @@ def _check_matrices(where: str, a: Tensor, b: Tensor, ndim: int) -> None:
         raise RuntimeError(
             explain(where, f"both arguments must have {ndim} dimensions", {"input": a, "mat2": b}, help="see matmul")
         )
-
-
-def _fit_shape(where: str, tensor: Tensor, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """`shape` with -1 worked out."""
-    known = math.prod(size for size in shape if size != -1)
-    unknown = shape.count(-1)
-    fits = known == tensor.numel() if not unknown else known != 0 and tensor.numel() % known == 0
-    if unknown > 1 or not fits or min(shape, default=0) < -1:
-        raise RuntimeError(
-            explain(where, f"shape {shape} is invalid for input of size {tensor.numel()}", {"input": tensor})
-        )
-    return tuple(tensor.numel() // known if size == -1 else size for size in shape)

@@ -9,7 +9,8 @@ The loop is the one that everybody writes by hand; the five lines in the middle 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy
 from tqdm import tqdm
 
-from minidl.backend import array_module
+from minidl.backend import CPU, array_module
 from minidl.errors import explain
 from minidl.grad_mode import no_grad
 from minidl.nn import Module
@@ -121,12 +122,12 @@ def train_epoch(
             optimizer.zero_grad()
             scores = model(inputs)
             loss = loss_fn(scores, labels)
+            value = loss.item()
+            if not math.isfinite(value):  # before the step, which would spoil every weight
+                raise FloatingPointError(_diverged(value, title, batch, optimizer))
             loss.backward()
             optimizer.step()
 
-            value = loss.item()
-            if not math.isfinite(value):
-                raise FloatingPointError(_diverged(value, title, batch, optimizer))
             loss_sum += value * len(labels)
             correct += int((scores.argmax(dim=1) == labels).sum().item())
             count += len(labels)
@@ -136,17 +137,39 @@ def train_epoch(
 
 @no_grad()
 def predict(model: Module, loader: Iterable) -> tuple[Tensor, Tensor]:
-    """The scores (N, classes) of all inputs in `loader`, and their labels (N,). The model is in eval mode meanwhile."""
-    was_training = model.training
-    model.eval()
+    """The scores (N, classes) of all inputs in `loader`, and their labels (N,). The model is in eval mode meanwhile.
+
+    ValueError: `loader` has no batch.
+    """
     device = _device_of(model)
     scores, labels = [], []
-    for x, y in loader:
-        scores.append(model(x.to(device)).data)
-        labels.append(y.to(device).data)
-    model.train(was_training)
+    with eval_mode(model):
+        for x, y in loader:
+            scores.append(model(x.to(device)).data)
+            labels.append(y.to(device).data)
+    if not scores:
+        raise ValueError(
+            explain(
+                "predict",
+                "the loader gave no batch",
+                help="is the dataset empty, the loader an iterator that is used up, or its one batch left out by "
+                "drop_last?",
+            )
+        )
     xp = array_module(scores[0])
     return Tensor(xp.concatenate(scores)), Tensor(xp.concatenate(labels))
+
+
+@contextmanager
+def eval_mode(model: Module) -> Iterator[None]:
+    """Inside, the model is in eval mode; afterwards each of its modules is in its own mode again."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def evaluate(model: Module, loader: Iterable, loss_fn: Callable[[Tensor, Tensor], Tensor] | None = None) -> Evaluation:
@@ -171,7 +194,9 @@ def confusion_matrix(predicted: Tensor, labels: Tensor, num_classes: int) -> num
 
 
 def _device_of(model: Module) -> Any:
-    return next(iter(model.parameters())).device
+    """Where the model computes; the CPU for one without parameters."""
+    parameter = next(model.parameters(), None)
+    return CPU if parameter is None else parameter.device
 
 
 def _diverged(value: float, title: str, batch: int, optimizer: Optimizer) -> str:

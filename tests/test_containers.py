@@ -49,6 +49,17 @@ def test_sequential_as_a_list():
         model["1"]
 
 
+def test_sequential_says_how_to_add_what_is_no_module():
+    with pytest.raises(TypeError, match=r"list is not a Module subclass\n  help: unpack the modules with \*"):
+        nn.Sequential([nn.ReLU(), nn.Tanh()])
+    with pytest.raises(
+        TypeError, match=r"relu is not a Module subclass\n  help: relu is a function; use .*nn.ReLU\(\)"
+    ):
+        nn.Sequential(nn.functional.relu)
+    with pytest.raises(TypeError, match=r"ReLU is not a Module subclass\n  help: .* call it to build one: nn.ReLU\(\)"):
+        nn.Sequential(nn.Linear(1, 1), nn.ReLU)
+
+
 def test_sequential_with_names():
     model = nn.Sequential(OrderedDict([("conv", nn.Conv2d(1, 2, 3)), ("relu", nn.ReLU())]))
     assert keys(model) == ["conv.weight", "conv.bias"] and model.conv is model[0]
@@ -106,7 +117,7 @@ def test_parameter_list():
 
 @pytest.mark.torch
 def test_reprs_equal_torch():
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch==2.13.0")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: make test-torch")
 
     def build(library, nn):
         block = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Sequential(nn.Tanh(), nn.Identity(5)))

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import pickle
 from collections import namedtuple
 from itertools import chain
 
@@ -11,7 +12,8 @@ import pytest
 import minidl
 from minidl.backend import Generator
 from minidl.data import DataLoader, Dataset, Digits, Subset, TensorDataset, default_collate, random_split
-from minidl.data.digits import resize_bilinear, stratified_split
+from minidl.data.digits import stratified_split
+from minidl.nn import functional
 
 torch = importlib.import_module("torch") if importlib.util.find_spec("torch") else None
 needs_digits = pytest.mark.skipif(importlib.util.find_spec("sklearn") is None, reason="scikit-learn is not installed")
@@ -62,6 +64,14 @@ def test_subset(data):
     assert [int(part[i][-1]) for i in range(3)] == [int(data[i][-1]) for i in (5, 0, 5)]
     first, _ = next(iter(DataLoader(Subset(part, [2, 1]), batch_size=2)))
     assert first.tolist() == next(iter(DataLoader([data[5], data[0]], batch_size=2)))[0].tolist()
+
+
+def test_a_subset_is_pickled_and_follows_its_indices():
+    part = pickle.loads(pickle.dumps(Subset(pairs(), [5, 0])))
+    assert labels_of(DataLoader(part, 2)) == [[5, 0]]
+    part.indices = [7, 8]
+    assert labels_of(DataLoader(part, 2)) == [[7, 8]]
+    assert not hasattr(Subset(Squares(), [1]), "batch")
 
 
 @pytest.mark.parametrize(
@@ -168,6 +178,14 @@ def test_loader_refuses():
     assert list(DataLoader([])) == []
 
 
+def test_settings_that_have_no_effect_yet():
+    assert labels_of(DataLoader(pairs(2), 2, num_workers=0, pin_memory=True)) == [[0, 1]]
+    with pytest.raises(
+        NotImplementedError, match=r"not there yet, but got num_workers=4\n  help: leave num_workers at 0"
+    ):
+        DataLoader(pairs(), num_workers=4)
+
+
 def test_collate_fn():
     assert list(DataLoader(Squares(), 3, collate_fn=len)) == [3, 3, 1]
     assert list(DataLoader(pairs(), 4, collate_fn=lambda batch: batch[0][1].item())) == [0, 4, 8]
@@ -239,7 +257,7 @@ def test_digits_are_at_least_8_wide():
 
 def test_digits_without_scikit_learn(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r'pip install "minidl\[digits\]"'):
+    with pytest.raises(ImportError, match=r'pip install "\.\[digits\]" in your clone'):
         Digits()
 
 
@@ -250,13 +268,12 @@ def test_stratified_split():
     assert sorted([*training, *testing]) == list(range(60))
 
 
-def test_resize_bilinear():
-    """2 -> 4: the centres of the new pixels lie at -0.25, 0.25, 0.75 and 1.25 of the old ones."""
-    image = numpy.array([[[0.0, 4.0], [8.0, 12.0]]])
-    expected = [[0, 1, 3, 4], [2, 3, 5, 6], [6, 7, 9, 10], [8, 9, 11, 12]]
-    numpy.testing.assert_allclose(resize_bilinear(image, 4)[0], expected)
-    numpy.testing.assert_allclose(resize_bilinear(image, 2), image)
-    if torch is not None:
-        image = numpy.random.default_rng(0).random((2, 8, 8))
-        theirs = torch.nn.functional.interpolate(torch.tensor(image)[:, None], (32, 32), mode="bilinear")
-        numpy.testing.assert_allclose(resize_bilinear(image, 32), theirs[:, 0].numpy(), atol=1e-12)
+@needs_digits
+def test_digits_are_resized_as_by_interpolate():
+    """Pixels are squares: the centres of four new ones lie at -3/8, -1/8, 1/8, 3/8 of an old one's."""
+    small, large = Digits(size=8), Digits(size=32)
+    image = small.denormalize(small.tensors[0].numpy()[0, 0])
+    expected = functional.interpolate(minidl.Tensor(image[None, None]), (32, 32), mode="bilinear").numpy()[0, 0]
+    actual = large.denormalize(large.tensors[0].numpy()[0, 0])
+    numpy.testing.assert_allclose(actual, expected, atol=1e-5)
+    assert actual[2, 2] == pytest.approx((7 * (7 * image[0, 0] + image[0, 1]) + 7 * image[1, 0] + image[1, 1]) / 64)

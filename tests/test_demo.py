@@ -103,7 +103,7 @@ def test_unwritable_folder_is_noticed_before_the_training(tmp_path, capsys, monk
 def test_without_scikit_learn(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert cli.main(["demo", "--out", str(tmp_path)]) == 1
-    assert_one_line(capsys.readouterr(), 'pip install "minidl[digits]"')
+    assert_one_line(capsys.readouterr(), 'pip install ".[digits]" in your clone of minidl')
 
 
 @needs_digits
@@ -121,7 +121,22 @@ def test_interrupt(tmp_path, capsys, monkeypatch, epochs):
     assert cli.main(["demo", "--out", str(tmp_path)]) == 130
     captured = capsys.readouterr()
     assert (tmp_path / "demo.png").exists() == bool(epochs)
-    assert "interrupted" in captured.err + captured.out
+    if epochs:
+        assert "Interrupted part-way through epoch 2: what follows is measured with the weights of" in captured.out
+    else:
+        assert "interrupted" in captured.err
+
+
+@needs_digits
+def test_a_failure_leaves_no_empty_folder(tmp_path, capsys, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.setattr(demo, "fit", lambda *_, **__: History(interrupted=True))
+    assert cli.main(["demo", "--out", str(tmp_path / "mine" / "a" / "b")]) == 130
+    assert cli.main(["demo", "--out", str(tmp_path / "mine")]) == 130
+    assert list(tmp_path.rglob("*")) == [tmp_path / "mine"]
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert cli.main(["demo", "--out", str(tmp_path / "new")]) == 1
+    assert not (tmp_path / "new").exists()
 
 
 def test_help_and_version(capsys):
@@ -158,5 +173,11 @@ def test_the_figure_has_room_for_everything(tmp_path, mistakes, epochs):
     history = History(curve, curve, curve, curve, curve)
     wrong = [Mistake(numpy.eye(8), "3", "5", 0.999)] * mistakes
     figure = training_figure("A title", history, numpy.array([[5, 1], [0, 0]]), ["no", "yes"], wrong)
+    places = [axes for axes in figure.get_axes() if axes.images and "read as" in axes.get_title()]
+    assert len(places) == mistakes  # no empty one
+    loss, accuracy = (axes for axes in figure.get_axes() if axes.get_title(loc="left").startswith(("Loss", "Accuracy")))
+    words = [text.get_text() for text in accuracy.get_legend().get_texts()]
+    assert words == ["training (average while learning)", "test (after the epoch)"]
+    assert ("logarithmic scale" in loss.get_title(loc="left")) == (loss.get_yscale() == "log") == (epochs == 30)
     figure.savefig(tmp_path / "figure.png")
     assert png_size(tmp_path / "figure.png")[0] == 1800

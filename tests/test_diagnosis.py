@@ -111,6 +111,18 @@ def test_not_summed_over_broadcast_axes():
     assert "the sum is right" not in hint
 
 
+def test_padding_that_is_not_cropped():
+    padded = numpy.pad(images, [(0, 0), (0, 0), (1, 1), (2, 2)], constant_values=3.0)
+    assert "the middle is right: crop the padding, 1 on each side of axis 2 and 2 on each side of axis 3" in diagnose(
+        padded, images
+    )
+    assert "crop" not in diagnose(padded[..., 1:, :], images)
+    assert "larger by 1 on each side of axis 2 and 2 on each side of axis 3: is the padding cropped?" in diagnose(
+        padded + 1, images
+    )
+    assert "crop" not in diagnose(numpy.ones((6, 5)), matrix)
+
+
 def test_shifted():
     padded = numpy.zeros_like(images)
     padded[..., 1:, :] = images[..., :-1, :]

@@ -178,6 +178,77 @@ def test_a_backward_that_returns_something_wrong(returned, words):
     assert info.value.__notes__ == ["in the backward of Wrong"]
 
 
+@pytest.mark.parametrize(
+    ("returned", "words"),
+    [
+        (lambda x: [1.0], "Odd.forward\\(\\): expected an array or a tuple of arrays, got list"),
+        (lambda x: None, "got NoneType"),
+        (lambda x: minidl.from_numpy(x), "got Tensor"),
+        (lambda x: (x * 1, 2.0), "got float"),
+    ],
+)
+def test_a_forward_that_returns_something_wrong(returned, words):
+    class Odd(Function):
+        def forward(self, x):
+            return returned(x)
+
+    with pytest.raises(TypeError, match=words):
+        apply(Odd, leaf(1.0))
+
+
+def test_a_backward_that_returns_a_tensor():
+    class Odd(Function):
+        def forward(self, x):
+            return x * 1
+
+        def backward(self, grad_output):
+            return minidl.from_numpy(grad_output)
+
+    with pytest.raises(RuntimeError, match="returned Tensor, expected an array or None"):
+        apply(Odd, leaf(1.0)).sum().backward()
+
+
+def test_a_function_is_not_called_but_applied():
+    for use in (lambda: ops.ReLU.apply(leaf(1.0)), lambda: ops.ReLU()(leaf(1.0))):
+        with pytest.raises(TypeError, match=r"minidl\.apply\(ReLU, x\)"):
+            use()
+
+
+def test_outputs_that_are_marked_have_no_gradient_also_without_dimensions():
+    class Marks(Function):
+        def forward(self, x):
+            y, k = x.sum(), x.max()
+            self.mark_non_differentiable(k)
+            return y, k
+
+    y, k = apply(Marks, leaf(1.0, 2.0))
+    assert y.requires_grad
+    assert not k.requires_grad
+
+
+def test_an_output_that_is_an_input_is_known_to_share_its_memory():
+    class Second(Function):
+        def forward(self, a, b):
+            return b
+
+    p = leaf(1.0)
+    c = p * 2
+    d = apply(Second, p, c)
+    with pytest.raises(RuntimeError, match="shares memory"):
+        d += 1
+    assert c.tolist() == [2.0]
+
+
+def test_requires_grad_can_be_set_where_it_makes_sense():
+    x = minidl.zeros(2)
+    x.requires_grad = True
+    assert x.requires_grad
+    with pytest.raises(RuntimeError, match="floating point"):
+        minidl.tensor([1]).requires_grad = True
+    with pytest.raises(RuntimeError, match="leaf variables"):
+        (x * 2).requires_grad = False
+
+
 def test_leaves_do_not_share_their_gradients():
     a, b = leaf(1.0, 2.0), leaf(3.0, 4.0)
     (a + b).backward(minidl.ones(2, dtype=minidl.float64))
@@ -300,6 +371,22 @@ def test_retain_grad_keeps_the_gradient_of_a_result():
     assert y.grad.tolist() == [4.0, 8.0]
 
 
+def test_retain_grad_comes_after_the_hooks_and_follows_changes_in_place():
+    x = leaf(1.0)
+    y = x * 2
+    y.retain_grad()
+    y.register_hook(lambda g: g * 10)
+    y.sum().backward()
+    assert y.grad.tolist() == [10.0]
+    y = x * 2
+    y.retain_grad()
+    y *= 3
+    y.sum().backward()
+    assert y.grad.tolist() == [1.0]
+    with pytest.raises(RuntimeError, match="can't retain_grad"):
+        minidl.ones(1).retain_grad()
+
+
 def test_the_grad_of_a_result_warns():
     y = leaf(1.0) * 2
     with pytest.warns(UserWarning, match="not a leaf Tensor"):
@@ -340,6 +427,14 @@ def test_grad_modes_nest_and_decorate():
     assert not minidl.is_grad_enabled()
     minidl.set_grad_enabled(True)
     assert minidl.is_grad_enabled()
+
+
+def test_a_generator_function_is_not_decorated():
+    with pytest.raises(TypeError, match=r"generator function[\s\S]*with minidl\.no_grad"):
+
+        @minidl.no_grad()
+        def numbers():
+            yield 1
 
 
 def test_grad_mode_comes_back_after_an_exception():
@@ -403,6 +498,62 @@ def test_a_recorded_value_written_into_a_tensor_gets_its_gradient():
     base[1] = x * 2
     base.sum().backward()
     assert x.grad.tolist() == [4.0]
+
+
+def test_what_is_refused_is_allowed_again_once_the_other_tensor_is_gone():
+    x = leaf(1.0, 2.0)
+    y = x * 2
+    assert y[0].item() == 2.0
+    y.detach()
+    assert y.reshape(2, 1).shape == (2, 1)
+    copied = y.detach()
+    y += 1
+    y.sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0]
+    assert copied.tolist() == [3.0, 5.0]  # it shares the memory, and has no history that could be wrong
+
+
+IN_PLACE = [
+    lambda y, w: y.add_(w),
+    lambda y, w: y.sub_(w),
+    lambda y, w: y.mul_(w),
+    lambda y, w: y.div_(w),
+    lambda y, w: y.mul_(y),
+    lambda y, w: y.pow_(2),
+    lambda y, w: y.clamp_(0.0),
+    lambda y, w: y.relu_(),
+    lambda y, w: y.copy_(w),
+    lambda y, w: y.__setitem__(1, w[0]),
+]
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("change", IN_PLACE)
+def test_recorded_changes_in_place_equal_torch(change):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: make test-torch")
+    results = []
+    for library in (minidl, torch):
+        x = library.from_numpy(numpy.array([-1.0, 2.0, 3.0])).requires_grad_()
+        w = library.from_numpy(numpy.array([0.5, -2.0, 4.0]))  # (PyTorch refuses y.mul_(w) where w wants a gradient)
+        y = x * 3
+        y.retain_grad()
+        change(y, w)
+        z = (y * y * library.from_numpy(numpy.array([1.0, 10.0, 100.0]))).sum()
+        try:
+            z.backward()
+        except RuntimeError:
+            assert library is torch, "minidl refuses what PyTorch does"
+            pytest.skip("PyTorch refuses this change in place")
+        results.append([t.detach().numpy().tolist() for t in (x.grad, y.grad, y)])
+    assert results[0] == results[1]
+
+
+def test_an_in_place_product_keeps_what_it_needs():
+    x, w = leaf(2.0, 3.0), leaf(5.0, 7.0)
+    y = x * 1
+    y *= w
+    y.sum().backward()
+    assert (x.grad.tolist(), w.grad.tolist()) == ([5.0, 7.0], [2.0, 3.0])
 
 
 def test_changes_in_place_that_are_refused():

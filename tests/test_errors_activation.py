@@ -150,7 +150,12 @@ def test_softmax_of_large_inputs(function):
 @each_normalized
 def test_softmax_of_nothing(function):
     for dim in (0, 1):
-        assert function(minidl.zeros(3, 0), dim).shape == (3, 0)
+        for shape in ((3, 0), (0, 3)):
+            x = minidl.zeros(*shape, requires_grad=True)
+            for y in (function(x, dim), getattr(x, function.__name__)(dim)):
+                assert y.shape == shape
+                y.sum().backward()
+                assert x.grad.shape == shape
 
 
 def test_softmax_with_a_class_shut_out():

@@ -20,6 +20,13 @@ def test_p_is_a_probability(function, x, p, training):
 
 
 @each
+def test_p_is_a_number(function, x):
+    for p in ("0.5", None, [0.5]):
+        with pytest.raises(TypeError, match="p must be a number between 0 and 1, got"):
+            function(x, p)
+
+
+@each
 def test_input_must_be_a_floating_tensor(function, x):
     with pytest.raises(TypeError, match="argument 'input' must be Tensor, not list"):
         function([1.0])

@@ -178,6 +178,15 @@ def test_impossible_class_at_an_ignored_position(loss):
     assert math.isfinite(loss(scores, minidl.tensor([1, 1])).item())
 
 
+@pytest.mark.parametrize("reduction, expected", [("mean", 0.363262), ("sum", 0.363262), ("none", [0, 0.363262])])
+def test_impossible_class_at_an_ignored_position_with_label_smoothing(reduction, expected):
+    x = minidl.tensor([[1.0, -math.inf], [1.0, 2.0]], requires_grad=True)
+    loss = F.cross_entropy(x, minidl.tensor([-100, 1]), label_smoothing=0.1, reduction=reduction)
+    assert loss.tolist() == pytest.approx(expected, abs=1e-6)
+    loss.sum().backward()
+    assert x.grad.tolist() == [[0, 0], pytest.approx([0.218941, -0.218941], abs=1e-6)]
+
+
 def test_targets_of_probabilities():
     with pytest.raises(
         RuntimeError, match="Expected floating point type for target with class probabilities, got int64"

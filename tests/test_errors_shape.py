@@ -125,6 +125,25 @@ def test_pad(input, pad, options, error, words):
         F.pad(input, pad, **options)
 
 
+@pytest.mark.parametrize("mode", ["constant", "reflect", "replicate"])
+def test_pad_that_leaves_nothing(mode):
+    x = minidl.ones(2, 2, 3, 2, requires_grad=True)
+    y = F.pad(x, (-1, -1, -1, 2), mode)
+    y.sum().backward()
+    assert y.shape == (2, 2, 4, 0)
+    assert not x.grad.any().item()
+
+
+def test_an_ellipsis():
+    x = minidl.tensor([[0.0], [1.0]])
+    assert x[None, [True, True], ..., [-1, 0]].tolist() == [[0, 1]]
+    assert x[None, [0, 1], ..., [-1, 0]].shape == (1, 2)
+    with pytest.raises(IndexError, match="a single ellipsis"):
+        x[..., ...]
+    x[..., 0] = minidl.tensor([5.0, 6.0])
+    assert x.tolist() == [[5], [6]]
+
+
 @pytest.mark.parametrize(
     ("labels", "num_classes", "words"),
     [

@@ -174,7 +174,7 @@ def test_seed_and_generator(name):
 @pytest.mark.torch
 @pytest.mark.parametrize("name", [*RANDOM, "constant_", "ones_", "zeros_", "eye_", "dirac_", "calculate_gain"])
 def test_arguments_equal_torch(name):
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch==2.13.0")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: make test-torch")
     ours, theirs = (inspect.signature(getattr(module, name)).parameters for module in (init, torch.nn.init))
     assert [(p.name, p.default) for p in ours.values()] == [(p.name, p.default) for p in theirs.values()]
 
@@ -193,7 +193,7 @@ def test_arguments_equal_torch(name):
     ],
 )
 def test_moments_equal_torch(name, arguments):
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch==2.13.0")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: make test-torch")
     torch.manual_seed(0)
     ours = drawn(getattr(init, name), WEIGHT, **arguments)
     theirs = getattr(torch.nn.init, name)(torch.empty(WEIGHT), **arguments).numpy()

@@ -234,7 +234,7 @@ LOSSES = {
 
 
 def torch_or_skip():
-    return pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch==2.13.0")
+    return pytest.importorskip("torch", reason="PyTorch is not installed: make test-torch")
 
 
 def filled(layer, seed=1):
@@ -415,17 +415,45 @@ def test_conv_transpose_output_size():
         (lambda: nn.Conv2d(1, 1, (3, 3, 3)), RuntimeError, "kernel_size to be a single int or a pair"),
         (lambda: nn.Conv2d(1, 1, 3, stride=0), RuntimeError, "stride must be at least 1"),
         (lambda: nn.ConvTranspose2d(1, 1, 3, padding_mode="reflect"), ValueError, 'Only "zeros"'),
+        (lambda: nn.Conv2d("1", 2, 3), TypeError, r"Conv2d\(\): in_channels must be an int, got '1'"),
+        (lambda: nn.Conv2d(0, 2, 3), RuntimeError, r"Conv2d\(\): in_channels must be at least 1, got 0"),
+        (
+            lambda: nn.ConvTranspose2d(1, 2.0, 3),
+            TypeError,
+            r"ConvTranspose2d\(\): out_channels must be an int, got 2.0",
+        ),
+        (lambda: nn.Linear(16.0, 3), TypeError, r"Linear\(\): in_features must be an int, got 16.0"),
+        (lambda: nn.Linear(-1, 2), RuntimeError, r"Linear\(\): in_features must be at least 0, got -1"),
+        (lambda: nn.BatchNorm2d("3"), TypeError, r"BatchNorm2d\(\): num_features must be an int, got '3'"),
+        (lambda: nn.GroupNorm(0, 4), RuntimeError, "num_groups must be at least 1"),
         (lambda: nn.Dropout(1.5), ValueError, "between 0 and 1"),
+        (lambda: nn.Dropout("0.5"), TypeError, "p must be a number between 0 and 1, got '0.5'"),
         (lambda: nn.GroupNorm(3, 4), ValueError, "num_channels must be divisible by num_groups"),
         (lambda: nn.MSELoss(reduction="average"), ValueError, "reduction"),
         (lambda: nn.ZeroPad2d((1, 2)), ValueError, "left, right, top, bottom"),
         (lambda: nn.BatchNorm2d(2)(minidl.ones(2, 2)), ValueError, r"expected 4D input \(got 2D input\)"),
+        (lambda: nn.BatchNorm1d(2)([1, 2]), TypeError, "argument 'input' must be Tensor, not list"),
         (lambda: nn.BatchNorm1d(2)(minidl.ones(2, 2, 1, 1)), ValueError, r"expected 2D or 3D input \(got 4D input\)"),
     ],
 )
 def test_errors(make, error, words):
     with pytest.raises(error, match=words):
         make()
+
+
+@pytest.mark.parametrize("name", ["CrossEntropyLoss", "MSELoss", "HuberLoss"])
+def test_a_loss_is_built_before_it_is_called(name):
+    with pytest.raises(TypeError, match=rf"build it first, then call it: loss = nn\.{name}\(\)\(out, y\)"):
+        getattr(nn, name)(minidl.ones(2, 3), minidl.ones(2, 3))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ReLU", "ELU", "LeakyReLU", "Hardtanh", "GELU", "Softplus", "Softmax", "LogSoftmax", "Dropout", "MaxPool2d"],
+)
+def test_a_layer_is_built_before_it_is_called(name):
+    with pytest.raises(TypeError, match=rf"build it first, then call it: nn\.{name}\("):
+        getattr(nn, name)(minidl.ones(2, 3))
 
 
 def test_an_error_names_the_layer():

@@ -83,7 +83,7 @@ def test_two_layer_listing_fits():
 @pytest.mark.torch
 def test_two_layer_listing_equals_torch():
     """After the same 500 steps from the same numbers, PyTorch's loss is ours (in float64)."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch==2.13.0")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: make test-torch")
     rng = numpy.random.default_rng(0)
     draws = {name: rng.standard_normal(shape) for name, shape in (("x", (64, 1000)), ("y", (64, 10)))}
     weights = [rng.uniform(-0.03, 0.03, shape) for shape in ((100, 1000), (100,), (10, 100), (10,))]

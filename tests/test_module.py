@@ -22,7 +22,7 @@ class Scale(Module):
         self.weight = Parameter(numpy.full(size, scale, numpy.float32))
         self.bias = None
         self.register_buffer("shift", Tensor(numpy.zeros(size, numpy.float32)))
-        self.register_buffer("count", Tensor(0), persistent=False)
+        self.register_buffer("count", minidl.tensor(0), persistent=False)
 
     def forward(self, x):
         return x * self.weight + self.shift
@@ -56,7 +56,7 @@ NAMES = ["offset", "block.first.weight", "block.second.weight", "last.weight"]
 
 
 def vector(*values):
-    return Tensor(list(values))
+    return minidl.tensor(list(values))
 
 
 # --------------------------------------------------------------------------------------------- Parameter
@@ -70,7 +70,7 @@ def test_a_parameter_is_a_leaf_that_requires_a_gradient():
     result = parameter * 2.0
     assert Parameter(result).is_leaf
     with pytest.raises(RuntimeError, match="floating point"):
-        Parameter(Tensor([1, 2]))
+        Parameter(minidl.tensor([1, 2]))
 
 
 def test_a_parameter_shares_the_memory_of_its_tensor():
@@ -145,6 +145,34 @@ def test_plain_values_do_not_replace_what_is_registered():
     assert isinstance(scale.weight, Parameter)
 
 
+def test_a_place_that_was_set_to_none_is_kept():
+    scale, net = Scale(2), Net()
+    scale.weight = None
+    with pytest.raises(TypeError, match=r"cannot assign 'Tensor' as parameter 'weight' \(Parameter or None expected\)"):
+        scale.weight = vector(1.0, 2.0)
+    scale.weight = None
+    scale.weight = Parameter(vector(1.0, 2.0))
+    net.last = None
+    with pytest.raises(TypeError, match="cannot assign 'int' as child module 'last'"):
+        net.last = 3
+    module = Module()
+    module.register_parameter("left_out", None)
+    module.add_module("later", None)
+    for name in ("left_out", "later"):
+        with pytest.raises(TypeError, match="cannot assign"):
+            setattr(module, name, vector(1.0))
+    module.nothing = None  # an attribute of no kind
+    module.nothing = vector(1.0)
+
+
+def test_what_is_deleted_is_forgotten():
+    scale = Scale(2)
+    del scale.shift, scale.weight
+    scale.shift = scale.weight = vector(1.0, 2.0)
+    assert [name for name, _ in scale.named_buffers()] == ["count"]
+    scale.shift = 3
+
+
 def test_registration_checks_names_and_types():
     module = Module()
     module.register_parameter("weight", None)
@@ -177,8 +205,9 @@ def test_assignment_before_init():
         def __init__(self, value):
             self.value = value
 
-    with pytest.raises(AttributeError, match=r"cannot assign parameters before Module.__init__\(\) call"):
+    with pytest.raises(AttributeError, match=r"cannot assign parameters before Module.__init__\(\) call") as caught:
         Early(Parameter(vector(1.0)))
+    assert "help: write super().__init__() as the first line of Early.__init__" in str(caught.value)
     with pytest.raises(AttributeError, match=r"cannot assign module before Module.__init__\(\) call"):
         Early(Scale(1))
 
@@ -279,8 +308,8 @@ def test_load_takes_tensors_arrays_and_numbers():
     assert result.missing_keys == [] and result.unexpected_keys == []
     assert repr(result) == "<All keys matched successfully>"
     scalar = Module()
-    scalar.register_buffer("n", Tensor(0))
-    scalar.x = Parameter(Tensor(0.5))
+    scalar.register_buffer("n", minidl.tensor(0))
+    scalar.x = Parameter(minidl.tensor(0.5))
     scalar.load_state_dict({"n": 7, "x": numpy.float64(2)})
     assert scalar.n.tolist() == 7 and scalar.x.tolist() == 2.0 and scalar.n.dtype == minidl.int64
     scalar.load_state_dict(scalar.state_dict())
@@ -315,7 +344,7 @@ def test_load_reports_all_problems_and_loads_nothing():
 
 def test_load_refuses_floats_for_ints():
     module = Module()
-    module.register_buffer("n", Tensor(0))
+    module.register_buffer("n", minidl.tensor(0))
     with pytest.raises(RuntimeError, match=r"dtype mismatch for n: .* float64 .* int64"):
         module.load_state_dict({"n": 1.5})
     assert module.n.tolist() == 0
@@ -436,7 +465,7 @@ def test_full_backward_hook_without_an_input_that_requires_a_gradient():
 
 @pytest.mark.torch
 def test_full_backward_hooks_equal_torch():
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch==2.13.0")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: make test-torch")
 
     def run(library, module):
         class Layer(module):
@@ -501,6 +530,14 @@ def test_an_error_in_a_forward_that_has_children():
             return self.last(x) + vector(1.0, 2.0)
 
     assert notes_of(Wrong()) == ["in module Wrong()"]
+
+
+def test_an_error_in_extra_repr_does_not_hide_the_other():
+    class Unfinished(Fails):
+        def extra_repr(self):
+            return f"{self.missing}"
+
+    assert notes_of(Unfinished()) == ["in module Unfinished"]
 
 
 def test_an_error_in_a_module_that_is_not_registered():

@@ -38,7 +38,7 @@ def test_running_statistics_of_instance_norm_by_hand():
 @pytest.mark.parametrize("verb", ["batch_norm", "instance_norm"])
 @pytest.mark.parametrize("with_parameters", [True, False])
 def test_three_steps_and_evaluation_equal_torch(verb, dtype, with_parameters):
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch==2.13.0")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: make test-torch")
     xs = [rng.normal(3, 2, (2, 3, 4, 5)).astype(dtype) for _ in range(4)]
     cotangents = [rng.standard_normal((2, 3, 4, 5)).astype(dtype) for _ in range(4)]
     parameters = [rng.standard_normal(3).astype(dtype) for _ in range(2)]
@@ -99,6 +99,21 @@ def test_results_may_be_changed_in_place():
         changed, x.grad = x.grad, None
         (norm(same) * 2).sum().backward()
         numpy.testing.assert_array_equal(changed.numpy(), same.grad.numpy())
+
+
+@pytest.mark.parametrize("verb", [batch_norm, instance_norm])
+@pytest.mark.parametrize("shape", [(0, 3, 4), (2, 3, 0, 4), (2, 0, 4)])
+@pytest.mark.parametrize("running", [True, False])
+def test_an_empty_batch(verb, shape, running):
+    C = shape[1]
+    x, weight = minidl.zeros(*shape, requires_grad=True), minidl.ones(C, requires_grad=True)
+    mean, var = (minidl.zeros(C), minidl.ones(C)) if running else (None, None)
+    y = verb(x, mean, var, weight, None, True)
+    y.sum().backward()
+    assert y.shape == x.grad.shape == shape
+    assert weight.grad.tolist() == [0] * C
+    if running:
+        assert (mean.tolist(), var.tolist()) == ([0] * C, [1] * C)
 
 
 def test_momentum_zero_and_one():

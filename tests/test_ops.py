@@ -1,5 +1,6 @@
 """Every operation, by the list in tests/op_samples: forward, gradient, dtype, memory, and agreement with PyTorch."""
 
+import importlib.util
 import math
 
 import numpy
@@ -8,8 +9,9 @@ import pytest
 import minidl
 from minidl import ops
 from minidl.function import Function
+from minidl.ops.arithmetic import masked
 from tests.op_samples import HAND_COMPUTED, SAMPLES
-from tests.op_samples.running import Call, flat, gradients
+from tests.op_samples.running import Call, flat, gradients, type_like
 
 each_sample = pytest.mark.parametrize("sample", SAMPLES, ids=str)
 
@@ -200,7 +202,7 @@ def test_nothing_is_recorded_without_gradients(sample):
 @pytest.mark.torch
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
 def test_agrees_with_torch(sample):
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch==2.13.0")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: make test-torch")
     if sample.no_torch:
         pytest.skip(sample.no_torch)
     ours, theirs = Call(sample), Call(sample, library=torch)
@@ -215,3 +217,128 @@ def test_agrees_with_torch(sample):
         assert (g is None) == (t is None)
         if g is not None:
             numpy.testing.assert_allclose(to_numpy(g), to_numpy(t), rtol=1e-9, atol=1e-11)
+
+
+# Where a branch or a bound of these is not taken, the gradient is 0: also where the one above is infinite.
+KINKED = {
+    ops.AdaptiveMaxPool2d,
+    ops.Amax,
+    ops.Amin,
+    ops.Clamp,
+    ops.Hardsigmoid,
+    ops.Hardswish,
+    ops.Hardtanh,
+    ops.LeakyReLU,
+    ops.Max,
+    ops.MaxPool2d,
+    ops.Maximum,
+    ops.Min,
+    ops.Minimum,
+    ops.ReLU,
+    ops.Where,
+}
+
+
+@pytest.mark.parametrize("infinity", [math.inf, -math.inf])
+@pytest.mark.parametrize("sample", [sample for sample in SAMPLES if sample.op in KINKED], ids=str)
+def test_an_infinite_gradient_stays_on_its_side_of_a_kink(sample, infinity):
+    def gradients_of(call):
+        outputs = [y for y in flat(call()) if y.requires_grad]
+        for y in outputs:
+            y.backward(type_like(y, numpy.full(tuple(y.shape), infinity)), retain_graph=True)
+        return [to_numpy(x.grad) for x in call.inputs]
+
+    ours = gradients_of(Call(sample))
+    assert not any(numpy.isnan(g).any() for g in ours)
+    if importlib.util.find_spec("torch") and not sample.no_torch:
+        for g, expected in zip(ours, gradients_of(Call(sample, library=importlib.import_module("torch"))), strict=True):
+            is_number = ~numpy.isnan(expected)  # PyTorch's own amax multiplies by 0
+            numpy.testing.assert_array_equal(g[is_number], expected[is_number])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_masked(dtype):
+    gradient = numpy.array([[1.5, math.inf, -math.inf], [math.nan, -0.0, 3.0]], dtype)
+    mask = numpy.array([[True, True, False], [False, True, False]])
+    expected = numpy.array([[1.5, math.inf, 0], [0, 0, 0]], dtype)
+    for way in (
+        lambda a: a,
+        numpy.transpose,
+        lambda a: a[::-1, ::2],
+        lambda a: a[0, 1],
+        lambda a: a[1, :1].reshape(()),
+    ):
+        result = masked(way(gradient), way(mask))
+        assert result.dtype == dtype
+        numpy.testing.assert_array_equal(result, way(expected))
+
+
+def test_relu_below_a_root():
+    x = minidl.tensor([-1.0, 4.0], requires_grad=True)
+    with numpy.errstate(divide="ignore"):
+        x.relu().sqrt().sum().backward()
+    assert x.grad.tolist() == [0, 0.25]
+
+
+def test_the_spread_of_equal_values_below_an_infinite_gradient():
+    x = minidl.tensor([1.0, 1.0], requires_grad=True)
+    x.std().backward(minidl.tensor(math.inf))
+    assert x.grad.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("exponent", [0, minidl.tensor([0.0, 0.0])])
+def test_a_power_of_0_is_flat(exponent):
+    x = minidl.tensor([0.0, math.inf], requires_grad=True)
+    (x**exponent).backward(minidl.tensor([math.inf, 1.0]))
+    assert x.grad.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("verb", ["maximum", "minimum"])
+def test_nan_takes_no_gradient_away(verb):
+    """As in PyTorch: both could have been it."""
+    a = minidl.tensor([math.nan, 1.0, 2.0], requires_grad=True)
+    b = minidl.tensor([1.0, math.nan, 2.0], requires_grad=True)
+    getattr(minidl, verb)(a, b).sum().backward()
+    assert a.grad.tolist() == b.grad.tolist() == [1, 1, 0.5]
+
+
+@pytest.mark.parametrize("function", [minidl.nn.functional.relu, minidl.nn.functional.relu6])
+def test_nan_passes_on(function):
+    x = minidl.tensor([math.nan], requires_grad=True)
+    y = function(x)
+    y.backward(minidl.tensor([2.0]))
+    assert math.isnan(y.item())
+    assert x.grad.tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    "function, gradient",
+    [
+        (lambda x: x**2, [2, 4]),
+        (lambda x: 2 / x, [-2, -0.5]),
+        (lambda x: x / 2, [0.5, 0.5]),
+        (minidl.nn.functional.relu6, [1, 1]),
+        (lambda x: minidl.nn.functional.hardtanh(x, 0.0, 1.5), [1, 0]),
+    ],
+)
+def test_a_result_that_backward_does_not_need_may_change_in_place(function, gradient):
+    x = minidl.tensor([1.0, 2.0], requires_grad=True)
+    y = function(x)
+    y += 1
+    y.sum().backward()
+    assert x.grad.tolist() == gradient
+
+
+@each_sample
+@pytest.mark.gpu
+def test_the_same_on_a_gpu(sample):
+    if not minidl.cuda.is_available():
+        pytest.skip("no CUDA device, or CuPy is not installed")
+    host, gpu = Call(sample), Call(sample, device="cuda")
+    for y, expected in zip(flat(gpu()), flat(host()), strict=True):
+        assert y.device.type == "cuda"
+        numpy.testing.assert_allclose(to_numpy(y), to_numpy(expected), rtol=1e-9, atol=1e-11)
+    vs = cotangents(host.differentiable_outputs())
+    for g, expected in zip(gradients(gpu, vs), gradients(host, vs), strict=True):
+        if expected is not None:
+            numpy.testing.assert_allclose(to_numpy(g), to_numpy(expected), rtol=1e-9, atol=1e-11)

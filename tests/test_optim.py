@@ -376,6 +376,33 @@ def test_load_state_dict_refuses():
     other.step()
     with pytest.raises(ValueError, match="momentum_buffer has another shape"):
         one.load_state_dict(other.state_dict())
+    groups = one.state_dict()["param_groups"]
+    with pytest.raises(ValueError, match=r"a state for parameter 7, which is in none of its groups"):
+        one.load_state_dict({"state": {7: {}}, "param_groups": groups})
+    for value, name in ((None, "NoneType"), (numpy.ones(1), "ndarray")):
+        with pytest.raises(ValueError, match=f"the saved exp_avg must be a Tensor, but is {name}"):
+            one.load_state_dict({"state": {0: {"exp_avg": value}}, "param_groups": groups})
+
+
+def test_a_momentum_buffer_of_none_is_not_there_yet():
+    a = leaf(1.0)
+    a.grad = minidl.Tensor(numpy.ones(1))
+    optimizer = optim.SGD([a], lr=0.1, momentum=0.9)
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": {0: {"momentum_buffer": None}}, "param_groups": groups})
+    optimizer.step()
+    assert a.tolist() == [0.9]
+
+
+def test_a_parameter_of_another_shape_is_refused():
+    a = leaf(1.0)
+    a.grad = minidl.Tensor(numpy.ones(1))
+    optimizer = optim.SGD([a], lr=0.1, momentum=0.9)
+    optimizer.step()
+    a.grad, a.data = None, numpy.ones(3)
+    a.grad = minidl.Tensor(numpy.ones(3))
+    with pytest.raises(ValueError, match="a parameter has another shape than in the steps before"):
+        optimizer.step()
 
 
 def test_repr():

@@ -25,14 +25,44 @@ def test_what_a_tensor_is_made_of():
 def test_what_a_tensor_is_not_made_of():
     with pytest.raises(ValueError, match="the lists do not have one shape"):
         minidl.tensor([[1, 2], [3]])
-    with pytest.raises(TypeError, match="holds floats, ints or bools"):
+    with pytest.raises(TypeError, match="a tensor holds float32, float64"):
         minidl.tensor("text")
-    with pytest.raises(TypeError, match="holds floats, ints or bools"):
+    with pytest.raises(TypeError, match="a tensor holds float32, float64"):
         minidl.tensor(numpy.zeros(2, dtype=complex))
     with pytest.raises(RuntimeError, match="only Tensors of floating point dtype can require gradients"):
         minidl.tensor([1, 2], requires_grad=True)
     with pytest.raises(TypeError, match="expected a NumPy array"):
         minidl.from_numpy([1.0])
+    with pytest.raises(TypeError, match=r"expected an array, got list[\s\S]*minidl\.tensor"):
+        minidl.Tensor([1.0, 2.0])
+    for dtype in ("float16", "uint64", ">f4"):
+        with pytest.raises(TypeError, match="a tensor holds float32, float64"):
+            minidl.tensor(numpy.zeros(2, dtype))
+    with pytest.raises(TypeError, match="a tensor holds float32, float64"):
+        minidl.tensor(2**63)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda i: i.__setitem__(0, 1.7),
+        lambda i: i.__setitem__(0, minidl.tensor(1.0)),
+        lambda i: i.fill_(1.7),
+        lambda i: i.add_(1.0),
+        lambda i: i.normal_(),
+        lambda i: i.uniform_(0, 10),
+        lambda i: (i > 1).add_(1),
+        lambda i: minidl.full((2,), 1.7, dtype=minidl.int64),
+        lambda i: minidl.tensor([1.7], dtype=minidl.int64),
+    ],
+)
+def test_nothing_is_truncated_silently(write):
+    i = minidl.tensor([1, 2])
+    with pytest.raises(RuntimeError):
+        write(i)
+    assert i.tolist() == [1, 2]
+    i[0] = 3.0
+    assert i.tolist() == [3, 2]
 
 
 def test_the_default_dtype():
@@ -215,6 +245,18 @@ def test_assigning_what_does_not_fit():
         (lambda x: x.to("gpu"), RuntimeError, "unknown device 'gpu'"),
         (lambda x: x.to(size=3), TypeError, "unexpected keyword argument 'size'"),
         (lambda x: x.matmul(2.0), TypeError, "expected a Tensor, got float"),
+        (lambda x: (x > 0) - (x > 0), RuntimeError, "two bool tensors"),
+        (lambda x: -(x > 0), RuntimeError, "bool tensor"),
+        (lambda x: (x > 0).relu(), RuntimeError, "Boolean inputs not supported for relu"),
+        (lambda x: x.long() ** -1, RuntimeError, "Integers to negative integer powers are not allowed"),
+        (lambda x: ~x, RuntimeError, "takes ints and bools"),
+        (lambda x: x & (x > 0), RuntimeError, "takes ints and bools"),
+        (lambda x: x[0, 0].argmax(-3), IndexError, "Dimension out of range"),
+        (lambda x: x[0, 0].transpose(5, 9), IndexError, "Dimension out of range"),
+        (lambda x: x[:, :1].expand(2, 3).add_(1), RuntimeError, "cannot be written to"),
+        (lambda x: minidl.zeros(-1), RuntimeError, "negative dimension -1"),
+        (lambda x: x.eq("a"), TypeError, "must be Tensor or Number, not str"),
+        (lambda x: x.to(minidl.Tensor), TypeError, "to"),
         (lambda x: setattr(x, "data", 3.0), TypeError, "must be set to an array"),
         (lambda x: setattr(x, "grad", minidl.zeros(3)), RuntimeError, "must be like the tensor itself"),
         (lambda x: (x.requires_grad_() * 2).requires_grad_(False), RuntimeError, "leaf variables"),
@@ -228,7 +270,7 @@ def test_bad_arguments(call, error, words):
 def test_moving_to_a_gpu_that_is_not_there():
     if minidl.cuda.is_available():
         pytest.skip("there is a GPU")
-    with pytest.raises(RuntimeError, match=r"no CUDA device[\s\S]*help: install"):
+    with pytest.raises(RuntimeError, match=r"no CUDA device[\s\S]*help: install CuPy"):
         minidl.zeros(2).cuda()
     assert minidl.zeros(2).cpu().device == minidl.device("cpu")
 
@@ -241,6 +283,15 @@ def test_how_tensors_print():
     assert repr(x) == "tensor(1.5, requires_grad=True)"
     assert repr(x * 2) == "tensor(3., grad_fn=<Mul>)"
     assert f"{minidl.tensor(0.123456):.3f}" == "0.123"
+
+
+def test_bits():
+    i, b = minidl.tensor([6, 1]), minidl.tensor([True, False])
+    assert (i & 3).tolist() == [2, 1]
+    assert (i | minidl.tensor([1, 8])).tolist() == [7, 9]
+    assert (~i).tolist() == [-7, -2]
+    assert (~b).tolist() == [False, True]
+    assert (b & ~b).tolist() == [False, False]
 
 
 def test_scalars_behave_as_python_numbers():

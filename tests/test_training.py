@@ -81,6 +81,23 @@ def test_predict_is_in_eval_mode_without_graph_and_restores_the_mode():
     assert not model.training
 
 
+def test_predict_leaves_frozen_modules_frozen_also_after_an_error():
+    model, _, _ = setup(dropout=0.5)
+    model[1].eval()
+    predict(model, DataLoader(blobs(), 7))
+    assert [module.training for module in model] == [True, False, True, True]
+    with pytest.raises(RuntimeError):
+        predict(model, [(minidl.ones(1, 5), minidl.Tensor(numpy.zeros(1, int)))])
+    assert [module.training for module in model] == [True, False, True, True]
+
+
+def test_predict_without_batches_or_parameters():
+    with pytest.raises(ValueError, match="the loader gave no batch"):
+        predict(nn.ReLU(), [])
+    scores, _ = predict(nn.ReLU(), DataLoader(blobs(2), 2))
+    assert scores.shape == (2, 2)
+
+
 def test_a_loss_that_is_not_finite_stops_with_the_reason():
     model, optimizer, _ = setup(lr=0.25)
     points = numpy.ones((6, 2), numpy.float32)
@@ -88,6 +105,16 @@ def test_a_loss_that_is_not_finite_stops_with_the_reason():
     loader = DataLoader(TensorDataset(minidl.Tensor(points), minidl.Tensor(numpy.zeros(6, int))), 2)
     with pytest.raises(FloatingPointError, match=r"loss is nan in batch 3 of epoch 1/2(.|\n)*lr is 0\.25"):
         fit(model, loader, loader, nn.CrossEntropyLoss(), optimizer, 2, progress=False)
+
+
+def test_a_batch_that_is_not_finite_leaves_the_weights_alone():
+    model, optimizer, _ = setup()
+    before = [parameter.tolist() for parameter in model.parameters()]
+    points = minidl.Tensor(numpy.full((2, 2), math.nan, numpy.float32))
+    loader = DataLoader(TensorDataset(points, minidl.Tensor(numpy.zeros(2, int))), 2)
+    with pytest.raises(FloatingPointError):
+        fit(model, loader, loader, nn.CrossEntropyLoss(), optimizer, 1, progress=False)
+    assert [parameter.tolist() for parameter in model.parameters()] == before
 
 
 def test_divergence_is_reported_rather_than_warned_about():

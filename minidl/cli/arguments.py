@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import math
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -51,3 +53,15 @@ def writable_folder(path: Path) -> Path:
             return path
     except OSError as error:
         raise CommandError(f"cannot write into the folder {path}: {error.strerror}") from None
+
+
+@contextmanager
+def output_folder(path: Path) -> Iterator[Path]:
+    """Inside, a `writable_folder`; afterwards, if it was made for that and is empty, it is gone again."""
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]  # the deepest first
+    try:
+        yield writable_folder(path)
+    finally:
+        with suppress(OSError):  # the first that is not empty
+            for folder in made:
+                folder.rmdir()

@@ -13,7 +13,7 @@ from minidl.backend import default_generator
 
 @contextmanager
 def undrawn() -> Iterator[None]:
-    """Inside, each draw is the middle of its distribution: initial weights are 0. The stream of numbers stays in place."""
+    """Inside, a draw is the middle of its distribution, so weights are 0. The stream of numbers stays where it is."""
     drawn = default_generator.numpy
     default_generator.numpy = _Middle(numpy.random.PCG64(0))
     try:

@@ -58,7 +58,7 @@ DRAWN = {
     "densenet121": ("DenseNet-121", ORANGE, (-11, -2)),
     "densenet169": ("DenseNet-169", ORANGE, (-14, 3)),
     "densenet201": ("DenseNet-201", ORANGE, (17, 3)),
-    "densenet161": ("DenseNet-161", ORANGE, (0, -19)),
+    "densenet161": ("DenseNet-161", ORANGE, (6, -24)),
     "squeezenet1_0": ("SqueezeNet 1.0", SKY, (9, 4)),
 }
 
@@ -88,7 +88,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def point(counted: Counted) -> Point:
     """A circle for a network: its size at test time, its accuracy by torchvision's protocol."""
-    (error,) = [error for error in counted.network.published if error.source == TORCHVISION]
+    errors = counted.network.published
+    (top1,) = [error.top1 for error in errors if error.source == TORCHVISION and error.top1 is not None]
     label, colour, offset = DRAWN[counted.network.name]
     parameters = counted.parameters - counted.training_only
-    return Point(label, counted.multiply_adds, parameters, 100 - error.top1, colour, offset)
+    return Point(label, counted.multiply_adds, parameters, 100 - top1, colour, offset)

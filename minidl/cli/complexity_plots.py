@@ -9,17 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator, NullLocator, PercentFormatter
 
-BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PINK = (
-    *("#333333", "#E69F00", "#56B4E9", "#009E73"),
-    *("#F0E442", "#0072B2", "#D55E00", "#CC79A7"),
-)
+BLACK, ORANGE, SKY, GREEN = "#333333", "#E69F00", "#56B4E9", "#009E73"
+BLUE, VERMILION, PINK = "#0072B2", "#D55E00", "#CC79A7"
 INK, GREY, LINE = "#222222", "#666666", "#DDDDDD"
 
 POINTS_PER_MILLION = 24.0  # area of a circle, in square points, for a million parameters
@@ -47,10 +45,8 @@ class Bar(NamedTuple):
 
 def complexity_figure(points: Sequence[Point], title: str, note: str) -> Figure:
     """Top-1 accuracy against multiply-adds; the area of a circle is the number of parameters."""
-    figure = Figure(figsize=(12, 7.5), dpi=160, facecolor="white")
+    figure = _canvas(title, note)
     axes = figure.add_axes((0.07, 0.195, 0.9, 0.71))
-    figure.text(0.07, 0.945, title, fontsize=18, fontweight="bold", color=INK)
-    figure.text(0.07, 0.025, note, fontsize=9.5, color=GREY, va="bottom", linespacing=1.4)
     axes.set_xlim(0, 22)
     axes.set_ylim(54, 83)
     axes.xaxis.set_major_locator(MultipleLocator(5))
@@ -74,50 +70,13 @@ def complexity_figure(points: Sequence[Point], title: str, note: str) -> Figure:
 
 
 def winners_figure(bars: Sequence[Bar], title: str, note: str) -> Figure:
-    """The errors as bars, and above each the number of layers, on a scale of powers."""
-    figure = Figure(figsize=(12, 7.5), dpi=160, facecolor="white")
-    figure.text(0.07, 0.945, title, fontsize=18, fontweight="bold", color=INK)
-    figure.text(0.07, 0.025, note, fontsize=9.5, color=GREY, va="bottom", linespacing=1.4)
-    places = range(len(bars))
-
-    depth = figure.add_axes((0.07, 0.66, 0.9, 0.25))
-    deep = [(place, bar.depth) for place, bar in zip(places, bars, strict=True) if bar.depth is not None]
-    depth.plot(*zip(*deep, strict=True), color=VERMILION, linewidth=2.5, marker="o", markersize=9)
-    for place, layers in deep:
-        depth.annotate(
-            f"{layers} layers", (place, layers), (8, 11), textcoords="offset points", **_text(13, VERMILION, "right")
-        )
-    shallow = [place for place, bar in zip(places, bars, strict=True) if bar.depth is None]
-    if shallow:
-        middle = sum(shallow) / len(shallow)
-        depth.text(middle, 8, "hand-made features", **_text(13, GREY, "center"))
-    depth.set_yscale("log", base=2)
-    depth.set_ylim(5, 420)
-    depth.yaxis.set_major_locator(NullLocator())
-    depth.yaxis.set_minor_locator(NullLocator())
-    depth.set_ylabel("Depth", fontsize=13, color=VERMILION)
-
-    error = figure.add_axes((0.07, 0.2, 0.9, 0.43))
-    colours = [BLUE if bar.depth is not None else "#AAAAAA" for bar in bars]
-    error.bar(places, [bar.error for bar in bars], 0.62, color=colours)
-    for place, bar in zip(places, bars, strict=True):
-        error.annotate(
-            f"{bar.error:g} %",
-            (place, bar.error),
-            (0, 5),
-            textcoords="offset points",
-            **_text(14, INK, "center", "bold"),
-        )
-    error.set_ylim(0, 30)
-    error.set_ylabel("Top-5 error", fontsize=13, color=BLUE)
-    error.yaxis.set_major_locator(NullLocator())  # each bar says its number
-    error.set_xticks(places, [f"{bar.label}\n{bar.year}" for bar in bars])
-    error.tick_params(axis="x", labelsize=13, labelcolor=INK, length=0)
-    error.spines[:].set_visible(False)
-    for axes in (depth, error):
+    """The errors as bars, and above each the number of layers."""
+    figure = _canvas(title, note)
+    _draw_depths(figure.add_axes((0.07, 0.66, 0.9, 0.25)), bars)
+    _draw_errors(figure.add_axes((0.07, 0.2, 0.9, 0.43)), bars)
+    for axes in figure.axes:
         axes.set_xlim(-0.6, len(bars) - 0.4)
-    depth.set_xticks([])
-    depth.spines[:].set_visible(False)
+        axes.spines[:].set_visible(False)
     return figure
 
 
@@ -125,6 +84,44 @@ def save(figure: Figure, path: Path) -> None:
     """Write the figure; the ending of the name says as what. The same figure gives the same bytes."""
     with matplotlib.rc_context({"svg.hashsalt": "minidl"}):
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
+def _canvas(title: str, note: str) -> Figure:
+    """An empty slide with its title and the note at its foot."""
+    figure = Figure(figsize=(12, 7.5), dpi=160, facecolor="white")
+    figure.text(0.07, 0.945, title, fontsize=18, fontweight="bold", color=INK)
+    figure.text(0.07, 0.025, note, fontsize=9.5, color=GREY, va="bottom", linespacing=1.4)
+    return figure
+
+
+def _draw_depths(axes: Axes, bars: Sequence[Bar]) -> None:
+    deep = [(place, bar.depth) for place, bar in enumerate(bars) if bar.depth is not None]
+    axes.plot(*zip(*deep, strict=True), color=VERMILION, linewidth=2.5, marker="o", markersize=9)
+    for place, layers in deep:
+        words = f"{layers} layers"
+        axes.annotate(words, (place, layers), (8, 11), textcoords="offset points", **_text(13, VERMILION, "right"))
+    shallow = [place for place, bar in enumerate(bars) if bar.depth is None]
+    if shallow:
+        axes.text(sum(shallow) / len(shallow), 8, "hand-made features", **_text(13, GREY, "center"))
+    axes.set_yscale("log", base=2)
+    axes.set_ylim(5, 420)
+    axes.yaxis.set_major_locator(NullLocator())  # each point says its number
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_xticks([])
+    axes.set_ylabel("Depth (log scale)", fontsize=13, color=VERMILION)
+
+
+def _draw_errors(axes: Axes, bars: Sequence[Bar]) -> None:
+    colours = [BLUE if bar.depth is not None else "#AAAAAA" for bar in bars]
+    axes.bar(range(len(bars)), [bar.error for bar in bars], 0.62, color=colours)
+    for place, bar in enumerate(bars):
+        words = f"{bar.error:g} %"
+        axes.annotate(words, (place, bar.error), (0, 5), textcoords="offset points", **_text(14, INK, "center", "bold"))
+    axes.set_ylim(0, 30)
+    axes.yaxis.set_major_locator(NullLocator())  # each bar says its number
+    axes.set_xticks(range(len(bars)), [f"{bar.label}\n{bar.year}" for bar in bars])
+    axes.tick_params(axis="x", labelsize=13, labelcolor=INK, length=0)
+    axes.set_ylabel("Top-5 error", fontsize=13, color=BLUE)
 
 
 def _label(axes: Axes, point: Point) -> None:
@@ -154,5 +151,5 @@ def _size_legend(axes: Axes) -> None:
         axes.text(x, 55.2, f"{millions} M", fontsize=11, color=GREY, ha="center")
 
 
-def _text(size: float, colour: str, across: str, weight: str = "normal") -> dict[str, object]:
+def _text(size: float, colour: str, across: str, weight: str = "normal") -> dict[str, Any]:
     return {"fontsize": size, "color": colour, "ha": across, "fontweight": weight}

@@ -11,7 +11,7 @@ import minidl
 from architectures.lenet import lenet5
 from minidl import nn, optim
 from minidl.backend import one_blas_thread
-from minidl.cli.arguments import CommandError, positive_float, positive_int, seed, writable_folder
+from minidl.cli.arguments import CommandError, output_folder, positive_float, positive_int, seed
 from minidl.cli.report import MISTAKES, Mistake, confusion_text, training_figure
 from minidl.data import DataLoader, Digits
 from minidl.training import confusion_matrix, fit, predict
@@ -33,7 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    folder = writable_folder(arguments.out)  # before the training, not after it
+    with output_folder(arguments.out) as folder:  # before the training, not after it
+        return train_and_draw(arguments, folder)
+
+
+def train_and_draw(arguments: argparse.Namespace, folder: Path) -> int:
+    """The whole demo; returns the exit code."""
     try:
         train, test = Digits(train=True), Digits(train=False)
     except ImportError as error:
@@ -49,7 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     print(f"LeNet-5, {sum(p.numel() for p in model.parameters()):,} parameters; seed {arguments.seed}")
     print(f"{len(train):,} digits to train on, {len(test)} to test on, in batches of {arguments.batch_size}")
-    print(f"SGD, momentum 0.9, weight decay 0.0005, learning rate {arguments.lr:g}, a tenth after epoch {last_part}\n")
+    print(f"SGD, momentum 0.9, weight decay 0.0005, learning rate {arguments.lr:g}, a tenth after epoch {last_part}")
+    print("loss and train are averages while an epoch goes on and the weights still learn; test comes after it\n")
     try:
         with one_blas_thread():  # LeNet's products are small
             history = fit(
@@ -67,7 +73,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise KeyboardInterrupt
 
     if history.interrupted:
-        print(f"interrupted after {len(history)} complete epochs")
+        print(
+            f"\nInterrupted part-way through epoch {len(history) + 1}: what follows is measured with the weights of "
+            "that moment,\nand the curves end with the last complete epoch"
+        )
 
     scores, labels = predict(model, test_loader)
     confusion = confusion_matrix(scores.argmax(dim=1), labels, len(test.classes))

@@ -316,6 +316,7 @@ def reach(model: nn.Module, size: int = 15) -> str:
     channels = next(model.parameters()).shape[1]
     image = minidl.zeros(1, channels, size, size, requires_grad=True)
     model(image)[0, 0, size // 2, size // 2].backward()
+    assert image.grad is not None
     touched = image.grad.abs().sum((0, 1))
     rows, columns = (int((touched.sum(dim) > 0).sum().item()) for dim in (1, 0))
     return f"{rows}x{columns}"

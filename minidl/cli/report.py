@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy
@@ -16,7 +15,7 @@ from minidl.training import History
 
 # Blue and orange of Okabe & Ito, which are told apart in every common kind of colour blindness.
 BLUE, ORANGE = "#0072B2", "#D55E00"
-MISTAKES = 7  # places in the row of images
+MISTAKES = 7  # images in the row at most
 
 INK, GREY, LINE = "#222222", "#666666", "#DDDDDD"
 RIGHT = LinearSegmentedColormap.from_list("right", ["#FFFFFF", BLUE])
@@ -59,20 +58,21 @@ def training_figure(
     _draw_confusion(axes["matrix"], confusion, classes)
     if lower is not None:
         lower.suptitle("The mistakes it was surest of", fontsize=12, color=INK)
-        for place, mistake in zip_longest(lower.subplots(1, max(MISTAKES, len(mistakes))), mistakes):
+        for place, mistake in zip(lower.subplots(1, len(mistakes), squeeze=False)[0], mistakes, strict=True):
             _draw_mistake(place, mistake)
     return figure
 
 
 def _draw_loss(axes: Axes, history: History) -> None:
     _draw_curves(axes, history.train_loss, history.test_loss)
+    title = "Loss (cross-entropy)"
     losses = history.train_loss + history.test_loss
     if 0 < 10 * min(losses) < max(losses):  # else a logarithmic axis may have no tick to label
         axes.set_yscale("log")
+        title = "Loss (cross-entropy, logarithmic scale)"
         axes.minorticks_off()
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.set_title("Loss (cross-entropy)", fontsize=12, color=INK, loc="left")
-    axes.legend(frameon=False, fontsize=11, labelcolor=INK)
+    axes.set_title(title, fontsize=12, color=INK, loc="left")
 
 
 def _draw_accuracy(axes: Axes, history: History) -> None:
@@ -80,13 +80,16 @@ def _draw_accuracy(axes: Axes, history: History) -> None:
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_ylim(top=1.01)
     axes.set_title("Accuracy", fontsize=12, color=INK, loc="left")
+    axes.legend(frameon=False, fontsize=11, labelcolor=INK, loc="lower right")
     axes.set_xlabel("Epoch", fontsize=11, color=INK)
 
 
 def _draw_curves(axes: Axes, train: list[float], test: list[float]) -> None:
     epochs = range(1, len(train) + 1)
-    axes.plot(epochs, train, color=BLUE, linewidth=2, label="training", marker="o", markersize=3.5)
-    axes.plot(epochs, test, color=ORANGE, linewidth=2, label="test", marker="s", markersize=3.5, linestyle="--")
+    # In the first epochs the test is the better one, which would look like a mistake without a word.
+    words = "training (average while learning)", "test (after the epoch)"
+    axes.plot(epochs, train, color=BLUE, linewidth=2, label=words[0], marker="o", markersize=3.5)
+    axes.plot(epochs, test, color=ORANGE, linewidth=2, label=words[1], marker="s", markersize=3.5, linestyle="--")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.grid(color=LINE, linewidth=0.8)
     axes.tick_params(labelsize=10.5, colors=GREY, length=0)
@@ -118,10 +121,7 @@ def _draw_confusion(axes: Axes, confusion: numpy.ndarray, classes: Sequence[str]
     axes.set_ylabel("True digit", fontsize=11, color=INK)
 
 
-def _draw_mistake(axes: Axes, mistake: Mistake | None) -> None:
-    if mistake is None:
-        axes.set_axis_off()
-        return
+def _draw_mistake(axes: Axes, mistake: Mistake) -> None:
     axes.imshow(mistake.image, cmap="gray_r", vmin=0, vmax=1)
     axes.set_xticks([])
     axes.set_yticks([])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy
@@ -62,14 +62,18 @@ class Subset(Dataset):
     def __init__(self, dataset: Any, indices: Sequence[int]):
         self.dataset = dataset
         self.indices = indices
-        if hasattr(dataset, "batch"):
-            self.batch = lambda positions: dataset.batch([indices[position] for position in positions])
 
     def __getitem__(self, index: int) -> Any:
         return self.dataset[self.indices[index]]
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    @property
+    def batch(self) -> Callable[[Sequence[int]], Any]:
+        """`batch(positions)`, where `dataset` has it: without, the attribute is missing here too."""
+        batch = self.dataset.batch
+        return lambda positions: batch([self.indices[position] for position in positions])
 
 
 def random_split(dataset: Any, lengths: Sequence[int | float], generator: Generator | None = None) -> list[Subset]:

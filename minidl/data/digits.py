@@ -11,6 +11,7 @@ import numpy
 from minidl.backend import float32, int64
 from minidl.data.dataset import TensorDataset
 from minidl.errors import explain
+from minidl.functional.resize import interpolate
 from minidl.tensor import Tensor
 
 
@@ -39,12 +40,12 @@ class Digits(TensorDataset):
         if size < 8:
             raise ValueError(explain("Digits", f"size must be at least 8, that of the images, got {size}"))
         images, labels = _load()
-        images = resize_bilinear(images / 16, size)
+        images = interpolate(Tensor(images[:, None] / 16), (size, size), mode="bilinear").data  # (N, 1, size, size)
         training, testing = stratified_split(labels, every=5, seed=0)
         self.train = train
         self.mean, self.std = float(images[training].mean()), float(images[training].std())
         chosen = training if train else testing
-        images = (images[chosen, None] - self.mean) / self.std  # (N, 1, size, size)
+        images = (images[chosen] - self.mean) / self.std
         super().__init__(Tensor(images.astype(float32)), Tensor(labels[chosen].astype(int64)))
 
     def denormalize(self, images: Any) -> Any:
@@ -59,7 +60,7 @@ def _load() -> tuple[numpy.ndarray, numpy.ndarray]:
             explain(
                 "Digits",
                 "the digits come with scikit-learn, which is not installed",
-                help='pip install "minidl[digits]"',
+                help='pip install ".[digits]" in your clone of minidl',
             )
         )
     data = importlib.import_module("sklearn.datasets").load_digits()
@@ -72,20 +73,3 @@ def stratified_split(labels: numpy.ndarray, every: int, seed: int) -> tuple[nump
     order = order[numpy.argsort(labels[order], kind="stable")]  # class by class, and random inside each
     tested = numpy.arange(len(labels)) % every == 0
     return numpy.sort(order[~tested]), numpy.sort(order[tested])
-
-
-def resize_bilinear(images: numpy.ndarray, size: int) -> numpy.ndarray:
-    """Images (N, H, W) as (N, size, size): pixels are squares whose centres are interpolated (align_corners=False)."""
-    rows, columns = (_interpolation(length, size) for length in images.shape[1:])
-    return rows @ images @ columns.T
-
-
-def _interpolation(length: int, size: int) -> numpy.ndarray:
-    """The matrix (size, length) that takes a line of `length` pixels to one of `size`; each row has two weights."""
-    centre = (numpy.arange(size) + 0.5) * length / size - 0.5  # of the new pixels, in units of the old ones
-    centre = centre.clip(0, length - 1)
-    left = numpy.floor(centre).astype(int)
-    matrix = numpy.zeros((size, length))
-    matrix[numpy.arange(size), left] = 1 - (centre - left)
-    matrix[numpy.arange(size), numpy.minimum(left + 1, length - 1)] += centre - left
-    return matrix

@@ -20,6 +20,8 @@ class DataLoader:
     collate_fn      makes a batch from a list of samples: `default_collate`
     drop_last       leave out a last batch that is not full
     generator       draws the seed, once; minidl's default generator, so that `manual_seed` decides
+    num_workers     0: other processes that load batches are not there yet, NotImplementedError
+    pin_memory      has no effect yet
 
     `loader.epoch`, the number of epochs begun, may be set: so a resumed training sees the order it would have seen.
 
@@ -35,6 +37,8 @@ class DataLoader:
         collate_fn: Callable[[list], Any] | None = None,
         drop_last: bool = False,
         generator: Generator | None = None,
+        num_workers: int = 0,
+        pin_memory: bool = False,
     ):
         if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
             raise TypeError(explain("DataLoader", "a dataset has __len__ and __getitem__", {"dataset": dataset}))
@@ -42,6 +46,14 @@ class DataLoader:
             raise ValueError(
                 explain(
                     "DataLoader", f"batch_size should be a positive integer value, but got batch_size={batch_size!r}"
+                )
+            )
+        if num_workers != 0:
+            raise NotImplementedError(
+                explain(
+                    "DataLoader",
+                    f"loading in other processes is not there yet, but got num_workers={num_workers!r}",
+                    help="leave num_workers at 0: the batches are loaded in this process",
                 )
             )
         if shuffle and not len(dataset):

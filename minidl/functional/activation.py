@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from minidl import ops
-from minidl.checks import check_floating, normalize_dim
+from minidl.checks import check_floating
 from minidl.errors import explain
 from minidl.function import Function
 from minidl.tensor import Tensor, apply, require_tensors
@@ -18,7 +18,7 @@ from minidl.tensor import Tensor, apply, require_tensors
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """max(x, 0). See ops.ReLU."""
     require_tensors("relu", input=input)
-    return input.relu_() if inplace else apply(ops.ReLU, input)
+    return input.relu_() if inplace else input.relu()
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
@@ -89,12 +89,12 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
 
 def softmax(input: Tensor, dim: int | None = None, *, dtype: Any = None) -> Tensor:
     """exp(x) / sum of exp(x) along dim, of the input in `dtype`. TypeError without dim, IndexError outside."""
-    return _normalized("softmax", ops.Softmax, input, dim, dtype)
+    return _normalizable("softmax", input, dim, dtype).softmax(dim)  # type: ignore[arg-type]
 
 
 def log_softmax(input: Tensor, dim: int | None = None, *, dtype: Any = None) -> Tensor:
     """log(softmax(x)), without its underflow. TypeError without dim, IndexError outside."""
-    return _normalized("log_softmax", ops.LogSoftmax, input, dim, dtype)
+    return _normalizable("log_softmax", input, dim, dtype).log_softmax(dim)  # type: ignore[arg-type]
 
 
 def _activate(where: str, operation: type[Function], input: Tensor, inplace: bool = False, **options: Any) -> Tensor:
@@ -105,7 +105,8 @@ def _activate(where: str, operation: type[Function], input: Tensor, inplace: boo
     return apply(operation, input, **options)
 
 
-def _normalized(where: str, operation: type[Function], input: Tensor, dim: int | None, dtype: Any) -> Tensor:
+def _normalizable(where: str, input: Tensor, dim: int | None, dtype: Any) -> Tensor:
+    """`input` in `dtype`, if one is given. TypeError where `dim` is missing."""
     require_tensors(where, input=input)
     if dim is None:
         raise TypeError(
@@ -116,10 +117,4 @@ def _normalized(where: str, operation: type[Function], input: Tensor, dim: int |
                 help="dim=1 are the classes of (N, C) and (N, C, H, W), dim=-1 is the last dimension",
             )
         )
-    if dtype is not None:
-        input = input.to(dtype)
-    check_floating(where, input=input)
-    dim = normalize_dim(where, dim, input.ndim)
-    if not input.numel():  # a dimension without elements has no maximum to subtract
-        return input.clone()
-    return apply(operation, input, dim=dim)
+    return input if dtype is None else input.to(dtype)

@@ -109,7 +109,7 @@ def where(condition: Tensor, input: Tensor | float, other: Tensor | float) -> Te
             )
         )
     if isinstance(input, Number) and isinstance(other, Number):
-        input = Tensor(input)
+        input = condition * input  # a tensor of the number's natural dtype; where the condition fails, not looked at
     _require_operands("where", input=input, other=other)
     a, b = promote(ops.Where, input, other)
     operands = {"condition": condition, "input": a, "other": b}

@@ -36,7 +36,7 @@ def conv2d(
     _check_operands(where, input, weight, bias, groups, channels_of_weight=1)
     kernel_size = weight.shape[2], weight.shape[3]
     stride, dilation = pair(where, "stride", stride), pair(where, "dilation", dilation)
-    sides = _sides(where, padding, kernel_size, stride, dilation)
+    sides = padding_sides(where, padding, kernel_size, stride, dilation)
     check_windows_fit(where, input, kernel_size, stride, sides, dilation)
     options = {"stride": stride, "padding": sides, "dilation": dilation, "groups": groups}
     return _apply_to_batch(ops.Conv2d, 4, input, weight, bias, **options)
@@ -245,7 +245,7 @@ def _check_operands(where: str, input: Any, weight: Any, bias: Any, groups: Any,
         )
 
 
-def _sides(where: str, padding: Any, kernel_size: Pair, stride: Pair, dilation: Pair) -> Sides:
+def padding_sides(where: str, padding: Any, kernel_size: Pair, stride: Pair, dilation: Pair) -> Sides:
     """((top, bottom), (left, right)) from every form of conv2d's padding."""
     if padding == "same":
         if stride != (1, 1):

@@ -6,13 +6,14 @@ from minidl import ops
 from minidl.backend import default_generator, float32, transfer
 from minidl.checks import check_floating
 from minidl.errors import explain
-from minidl.tensor import Tensor, apply, require_tensors
+from minidl.tensor import Number, Tensor, apply, require_tensors
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Elements set to 0 with probability p, the others divided by 1 - p; `input` itself unless training.
 
-    ValueError where p is outside 0..1. RuntimeError where input is not floating point. See ops.Dropout.
+    TypeError where p is no number, ValueError where it is outside 0..1; RuntimeError where input is not floating
+    point. See ops.Dropout.
     """
     require_tensors("dropout", input=input)
     return _dropout("dropout", input, input.shape, p, training, inplace)
@@ -45,6 +46,8 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
 
 
 def _dropout(where: str, input: Tensor, mask_shape: tuple[int, ...], p: float, training: bool, inplace: bool) -> Tensor:
+    if not isinstance(p, Number):
+        raise TypeError(explain(where, f"p must be a number between 0 and 1, got {p!r}"))
     if not 0 <= p <= 1:
         raise ValueError(explain(where, f"dropout probability has to be between 0 and 1, but got {p}"))
     check_floating(where, input=input)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from minidl import ops
-from minidl.checks import check_floating, check_same, shape_of
+from minidl.checks import check_floating, check_same, shape_of, whole_number
 from minidl.errors import explain
 from minidl.tensor import Number, Tensor, apply, optional_tensors, require_tensors
 
@@ -48,7 +48,7 @@ def batch_norm(
 
     training=True takes the statistics of the batch, and moves the running ones in place where they are given:
         running = (1 - momentum) running + momentum statistic
-    with the unbiased variance. training=False takes the running ones.
+    with the unbiased variance. training=False takes the running ones. An empty batch moves nothing.
 
     ValueError where training has a single value per channel, one of the running statistics comes alone, or eps < 0;
     RuntimeError where they are needed and missing, or shapes, dtypes or devices do not fit.
@@ -56,8 +56,10 @@ def batch_norm(
     _check_statistics("batch_norm", input, running_mean, running_var, weight, bias, not training, momentum, eps)
     if not training:
         return apply(ops.BatchNorm, input, weight, bias, running_mean, running_var, eps=float(eps))
-    count = input.numel() // max(input.shape[1], 1)
-    if count < 2:
+    if not input.numel():
+        return _of_nothing(input, weight, bias, eps)
+    count = input.numel() // input.shape[1]
+    if count == 1:
         raise ValueError(
             explain(
                 "batch_norm",
@@ -96,7 +98,7 @@ def instance_norm(
         return apply(ops.BatchNorm, input, weight, bias, running_mean, running_var, eps=float(eps))
     N, C = input.shape[:2]
     count = math.prod(input.shape[2:])
-    if count < 2:
+    if count == 1:
         raise ValueError(
             explain(
                 "instance_norm",
@@ -104,6 +106,8 @@ def instance_norm(
                 {"input": input},
             )
         )
+    if not input.numel():
+        return _of_nothing(input, weight, bias, eps)
     if running_mean is None:
         return apply(ops.GroupNorm, input, weight, bias, num_groups=C, eps=float(eps))
     weight = None if weight is None else weight.repeat(N)
@@ -186,10 +190,9 @@ def group_norm(
                 help="(N, C, ...): dimension 0 is the batch, dimension 1 the channels",
             )
         )
-    if not isinstance(num_groups, int):
-        raise TypeError(explain("group_norm", f"num_groups must be an int, got {num_groups!r}"))
+    num_groups = whole_number("group_norm", "num_groups", num_groups)
     C = input.shape[1]
-    if num_groups < 1 or C % num_groups:
+    if C % num_groups:
         raise RuntimeError(
             explain(
                 "group_norm",
@@ -276,6 +279,12 @@ def _check_per_channel(where: str, name: str, values: Tensor | None, channels: i
                 operands,
             )
         )
+
+
+def _of_nothing(input: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+    """The result for an input without elements: any mean and variance will do, and the running ones stay."""
+    mean = input.detach().sum([dim for dim in range(input.ndim) if dim != 1])  # (C,)
+    return apply(ops.BatchNorm, input, weight, bias, mean, mean + 1, eps=float(eps))
 
 
 def _move_running(

@@ -1,6 +1,6 @@
 """minidl.nn: modules, layers, losses, initial weights. The names are those of torch.nn."""
 
-from minidl.nn import functional, init
+from minidl.nn import functional, init, utils
 from minidl.nn.activation import (
     ELU,
     GELU,
@@ -110,4 +110,5 @@ __all__ = [
     "ZeroPad2d",
     "functional",
     "init",
+    "utils",
 ]

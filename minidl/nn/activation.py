@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minidl.nn import functional as F
-from minidl.nn.module import Module
+from minidl.nn.module import Module, check_settings
 from minidl.tensor import Tensor
 
 
@@ -26,6 +26,7 @@ class _InPlace(Module):
 
     def __init__(self, inplace: bool = False):
         super().__init__()
+        check_settings(self, inplace)
         self.inplace = inplace
 
     def extra_repr(self) -> str:
@@ -79,6 +80,7 @@ class LeakyReLU(Module):
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False):
         super().__init__()
+        check_settings(self, negative_slope)
         self.negative_slope = negative_slope
         self.inplace = inplace
 
@@ -94,6 +96,7 @@ class ELU(Module):
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False):
         super().__init__()
+        check_settings(self, alpha)
         self.alpha = alpha
         self.inplace = inplace
 
@@ -109,6 +112,7 @@ class Hardtanh(Module):
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False):
         super().__init__()
+        check_settings(self, min_val)
         self.min_val = min_val
         self.max_val = max_val
         self.inplace = inplace
@@ -125,6 +129,7 @@ class GELU(Module):
 
     def __init__(self, approximate: str = "none"):
         super().__init__()
+        check_settings(self, approximate)
         self.approximate = approximate
 
     def forward(self, input: Tensor) -> Tensor:
@@ -139,6 +144,7 @@ class Softplus(Module):
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0):
         super().__init__()
+        check_settings(self, beta)
         self.beta = beta
         self.threshold = threshold
 
@@ -154,6 +160,7 @@ class Softmax(Module):
 
     def __init__(self, dim: int | None = None):
         super().__init__()
+        check_settings(self, dim)
         self.dim = dim
 
     def forward(self, input: Tensor) -> Tensor:
@@ -168,6 +175,7 @@ class LogSoftmax(Module):
 
     def __init__(self, dim: int | None = None):
         super().__init__()
+        check_settings(self, dim)
         self.dim = dim
 
     def forward(self, input: Tensor) -> Tensor:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from minidl.checks import one_of, pair
+from minidl.checks import one_of, pair, whole_number
 from minidl.errors import explain
+from minidl.functional.convolution import padding_sides
 from minidl.nn import functional as F
 from minidl.nn import init
 from minidl.nn.module import Module
@@ -36,10 +37,10 @@ class _Convolution(Module):
     ):
         super().__init__()
         where = type(self).__name__
-        if groups <= 0:
+        if whole_number(where, "groups", groups, minimum=0) == 0:
             raise ValueError(explain(where, f"groups must be a positive integer, got {groups}"))
         for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
-            if channels % groups:
+            if whole_number(where, name, channels) % groups:
                 raise ValueError(explain(where, f"{name} must be divisible by groups, got {channels} and {groups}"))
         self.in_channels = in_channels
         self.out_channels = out_channels
@@ -126,17 +127,10 @@ class Conv2d(_Convolution):
     def forward(self, input: Tensor) -> Tensor:
         padding = self.padding
         if self.padding_mode != "zeros":
-            input = F.pad(input, self._pad_sizes(), mode=self.padding_mode)
+            rows, columns = padding_sides("Conv2d", padding, self.kernel_size, self.stride, self.dilation)
+            input = F.pad(input, columns + rows, mode=self.padding_mode)
             padding = (0, 0)
         return F.conv2d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
-
-    def _pad_sizes(self) -> tuple[int, int, int, int]:
-        """The padding on the left, right, top and bottom."""
-        if self.padding == "same":
-            down, across = (d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True))
-            return across // 2, across - across // 2, down // 2, down - down // 2
-        rows, columns = (0, 0) if self.padding == "valid" else self.padding
-        return columns, columns, rows, rows
 
 
 class ConvTranspose2d(_Convolution):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from minidl.errors import explain
 from minidl.nn import functional as F
-from minidl.nn.module import Module
+from minidl.nn.module import Module, check_settings
 from minidl.tensor import Tensor
 
 
 class _Dropout(Module):
     def __init__(self, p: float = 0.5, inplace: bool = False):
         super().__init__()
+        check_settings(self, p)
+        if not isinstance(p, (int, float)):
+            raise TypeError(explain(type(self).__name__, f"p must be a number between 0 and 1, got {p!r}"))
         if not 0 <= p <= 1:
             raise ValueError(
                 explain(type(self).__name__, f"dropout probability has to be between 0 and 1, but got {p}")

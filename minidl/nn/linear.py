@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from minidl.checks import whole_number
 from minidl.nn import functional as F
 from minidl.nn import init
 from minidl.nn.module import Module
@@ -19,8 +20,8 @@ class Linear(Module):
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None):
         super().__init__()
-        self.in_features = in_features
-        self.out_features = out_features
+        self.in_features = in_features = whole_number("Linear", "in_features", in_features, minimum=0)
+        self.out_features = out_features = whole_number("Linear", "out_features", out_features, minimum=0)
         self.weight = empty_parameter((out_features, in_features), device, dtype)
         self.bias = empty_parameter((out_features,), device, dtype) if bias else None
         self.reset_parameters()

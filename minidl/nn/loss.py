@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from minidl.checks import one_of
 from minidl.nn import functional as F
-from minidl.nn.module import Module
+from minidl.nn.module import Module, check_settings
 from minidl.tensor import Tensor
 
 
@@ -17,6 +17,7 @@ class _Loss(Module):
 
     def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"):
         super().__init__()
+        check_settings(self, size_average, reduce, reduction)
         if reduce is False:
             reduction = "none"
         elif size_average is not None or reduce is not None:

@@ -11,13 +11,15 @@
             return self.conv(x - self.mean) * self.scale
 
 There is no second book-keeping: the attributes are ordinary ones, and `parameters()`, `children()` and their kin
-look through them in the order in which they were set. Only the names of the buffers are kept apart.
+look through them in the order in which they were set. Only the names of the buffers are kept apart, and of what was
+set to None: there, nothing but a Parameter or a Module may come back.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from textwrap import indent
 from typing import Any, NamedTuple, Self
 
@@ -25,6 +27,7 @@ import numpy
 
 from minidl.backend import device as Device
 from minidl.backend import float32, float64, is_array
+from minidl.errors import explain
 from minidl.nn.backward_hook import BackwardWatch
 from minidl.nn.parameter import Parameter
 from minidl.tensor import RemovableHandle, Tensor, parse_to
@@ -54,6 +57,7 @@ class Module:
     _optional_keys: tuple[str, ...] = ()  # of the state dict: older checkpoints lack them
 
     def __init__(self) -> None:
+        self._empty_places: dict[str, type] = {}  # of a Parameter or a Module that was set to None
         self._buffer_names: dict[str, bool] = {}  # of each buffer: is it part of the state dict?
         self.training = True
 
@@ -76,18 +80,39 @@ class Module:
         if "_buffer_names" not in self.__dict__:
             if isinstance(value, (Parameter, Module)):
                 kind = "parameters" if isinstance(value, Parameter) else "module"
-                raise AttributeError(f"cannot assign {kind} before Module.__init__() call")
+                raise AttributeError(
+                    f"cannot assign {kind} before Module.__init__() call\n"
+                    f"  help: write super().__init__() as the first line of {type(self).__name__}.__init__"
+                )
         elif isinstance(value, (Parameter, Module)):
             self._buffer_names.pop(name, None)
-        elif value is not None:
-            _check_replaces(self, name, value)
+            self._empty_places.pop(name, None)
+        elif (place := self._kind_at(name)) is not None:
+            if value is not None:
+                _check_replaces(place, name, value)
+            elif place is not Tensor:
+                self._empty_places[name] = place
         super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        self._buffer_names.pop(name, None)
+        self._empty_places.pop(name, None)
+
+    def _kind_at(self, name: str) -> type | None:
+        """What belongs at this name: a Parameter, a Module, a Tensor (a buffer), or None for anything."""
+        current = self.__dict__.get(name)
+        for kind in (Parameter, Module):
+            if isinstance(current, kind):
+                return kind
+        return Tensor if name in self._buffer_names else self._empty_places.get(name)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """The same as setting an attribute, with a check of the name. None stands for a parameter that is left out."""
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(f"cannot assign '{type(param).__name__}' object to parameter '{name}' (Parameter or None)")
         self._check_name("parameter", name, Parameter)
+        self._empty_places[name] = Parameter
         setattr(self, name, param)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
@@ -102,8 +127,9 @@ class Module:
     def register_module(self, name: str, module: Module | None) -> None:
         """The same as setting an attribute, with a check of the name; also for names that are no identifiers ("0")."""
         if module is not None and not isinstance(module, Module):
-            raise TypeError(f"{type(module).__name__} is not a Module subclass")
+            raise TypeError(f"{_name_of(module)} is not a Module subclass{_how_to_add(module)}")
         self._check_name("module", name, Module)
+        self._empty_places[name] = Module
         setattr(self, name, module)
 
     add_module = register_module
@@ -412,18 +438,37 @@ def _unique(named: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def _check_replaces(module: Module, name: str, value: Any) -> None:
+def _check_replaces(kind: type, name: str, value: Any) -> None:
     """Refuse a plain value in the place of a Parameter, Module or buffer: a tensor there would not be learnt."""
-    current = module.__dict__.get(name)
-    if isinstance(current, Parameter):
-        what = "parameter", "Parameter"
-    elif isinstance(current, Module):
-        what = "child module", "Module"
-    elif name in module._buffer_names and not isinstance(value, Tensor):
-        what = "buffer", "Tensor"
-    else:
-        return
-    raise TypeError(f"cannot assign '{type(value).__name__}' as {what[0]} '{name}' ({what[1]} or None expected)")
+    if not (kind is Tensor and isinstance(value, Tensor)):
+        what = {Parameter: "parameter", Module: "child module", Tensor: "buffer"}[kind]
+        raise TypeError(f"cannot assign '{type(value).__name__}' as {what} '{name}' ({kind.__name__} or None expected)")
+
+
+def _name_of(value: Any) -> str:
+    """Of a class or a function its own name, of anything else that of its class."""
+    return getattr(value, "__name__", type(value).__name__)
+
+
+def _how_to_add(value: Any) -> str:
+    """The line of help for what was given in the place of a module."""
+    if isinstance(value, type) and issubclass(value, Module):
+        return f"\n  help: that is the class; call it to build one: nn.{value.__name__}()"
+    if isinstance(value, (list, tuple)):
+        return "\n  help: unpack the modules with *: nn.Sequential(*layers)"
+    if callable(value):
+        return f"\n  help: {_name_of(value)} is a function; use a layer (nn.ReLU() for F.relu), or call it in forward"
+    return ""
+
+
+def check_settings(layer: Module, *settings: Any) -> None:
+    """TypeError for a Tensor given as a setting of a layer: nn.ReLU(x) for nn.ReLU()(x)."""
+    if any(isinstance(setting, Tensor) for setting in settings):
+        name = type(layer).__name__
+        call = f"loss = nn.{name}()(out, y)" if name.endswith("Loss") else f"nn.{name}()(x)"
+        raise TypeError(
+            explain(name, "a setting of the layer must not be a Tensor", help=f"build it first, then call it: {call}")
+        )
 
 
 def _as_tensor(value: Any) -> Tensor | None:
@@ -449,7 +494,9 @@ def _note_module(error: Exception, module: Module) -> None:
     path = next((path for path, other in module.named_modules() if other is origin), None)
     if path is None:  # the origin is not registered in this module: the old note says more
         return
-    words = f"{type(origin).__name__}({origin.extra_repr()})"
+    words = type(origin).__name__
+    with suppress(Exception):  # extra_repr fails too: the error itself matters more
+        words += f"({origin.extra_repr()})"
     note = f"in module {path} of {type(module).__name__}: {words}" if path else f"in module {words}"
     if old_note is not None:
         error.__notes__.remove(old_note)

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from minidl.backend import int64
+from minidl.checks import whole_number
 from minidl.creation import empty
 from minidl.errors import explain
 from minidl.nn import functional as F
 from minidl.nn import init
 from minidl.nn.module import Module
 from minidl.nn.parameter import empty_parameter
-from minidl.tensor import Tensor
+from minidl.tensor import Tensor, require_tensors
 
 
 class LocalResponseNorm(Module):
@@ -53,7 +54,7 @@ class _Normalization(Module):
         dtype: Any,
     ):
         super().__init__()
-        self.num_features = num_features
+        self.num_features = num_features = whole_number(type(self).__name__, "num_features", num_features)
         self.eps = eps
         self.momentum = momentum
         self.affine = affine
@@ -237,7 +238,8 @@ class GroupNorm(Module):
         bias: bool = True,
     ):
         super().__init__()
-        if num_channels % num_groups:
+        groups = whole_number("GroupNorm", "num_groups", num_groups)
+        if whole_number("GroupNorm", "num_channels", num_channels) % groups:
             raise ValueError(
                 explain(
                     "GroupNorm", f"num_channels must be divisible by num_groups, got {num_channels} and {num_groups}"
@@ -274,7 +276,8 @@ def _reset(layer: Any) -> None:
 
 
 def _check_dims(layer: Any, input: Tensor) -> None:
-    """ValueError for an input of another number of dimensions than the layer takes."""
+    """ValueError for an input of another number of dimensions than the layer takes, TypeError for no Tensor."""
+    require_tensors(type(layer).__name__, input=input)
     if input.ndim not in layer.input_dims:
         wanted = " or ".join(f"{dims}D" for dims in layer.input_dims)
         raise ValueError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minidl.nn import functional as F
-from minidl.nn.module import Module
+from minidl.nn.module import Module, check_settings
 from minidl.tensor import Tensor
 
 Pair = int | tuple[int, int]
@@ -22,6 +22,7 @@ class MaxPool2d(Module):
         ceil_mode: bool = False,
     ):
         super().__init__()
+        check_settings(self, kernel_size)
         self.kernel_size = kernel_size
         self.stride = kernel_size if stride is None else stride
         self.padding = padding
@@ -60,6 +61,7 @@ class AvgPool2d(Module):
         divisor_override: int | None = None,
     ):
         super().__init__()
+        check_settings(self, kernel_size)
         self.kernel_size = kernel_size
         self.stride = kernel_size if stride is None else stride
         self.padding = padding
@@ -87,6 +89,7 @@ class AdaptiveAvgPool2d(Module):
 
     def __init__(self, output_size: int | tuple[int | None, int | None]):
         super().__init__()
+        check_settings(self, output_size)
         self.output_size = output_size
 
     def forward(self, input: Tensor) -> Tensor:
@@ -101,6 +104,7 @@ class AdaptiveMaxPool2d(Module):
 
     def __init__(self, output_size: int | tuple[int | None, int | None], return_indices: bool = False):
         super().__init__()
+        check_settings(self, output_size)
         self.output_size = output_size
         self.return_indices = return_indices
 

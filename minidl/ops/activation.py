@@ -6,6 +6,7 @@ import math
 
 from minidl.backend import array_module
 from minidl.function import Function
+from minidl.ops.arithmetic import masked
 from minidl.ops.special import erf
 
 
@@ -23,7 +24,7 @@ class ReLU(Function):
 
     def backward(self, grad_output):
         (y,) = self.saved_tensors
-        return grad_output * y.astype(bool)  # y > 0, as y is never negative; cheaper than a comparison
+        return masked(grad_output, y.astype(bool))  # y > 0, as y is never negative; cheaper than a comparison
 
 
 class LeakyReLU(Function):
@@ -41,7 +42,7 @@ class LeakyReLU(Function):
 
     def backward(self, grad_output):
         (positive,) = self.saved_tensors
-        return grad_output * positive + self.negative_slope * grad_output * ~positive
+        return masked(grad_output, positive) + masked(self.negative_slope * grad_output, ~positive)
 
 
 class ELU(Function):
@@ -172,14 +173,12 @@ class Hardtanh(Function):
     """
 
     def forward(self, x, *, low, high):
-        self.low, self.high = low, high
-        y = array_module(x).clip(x, low, high)
-        self.save_for_backward(y)
-        return y
+        self.save_for_backward(~((x <= low) | (x >= high)))  # a byte for each element; NaN counts as inside
+        return array_module(x).clip(x, low, high)
 
     def backward(self, grad_output):
-        (y,) = self.saved_tensors
-        return grad_output * ((y > self.low) & (y < self.high))
+        (inside,) = self.saved_tensors
+        return masked(grad_output, inside)
 
 
 class Hardsigmoid(Function):
@@ -194,7 +193,7 @@ class Hardsigmoid(Function):
 
     def backward(self, grad_output):
         (inside,) = self.saved_tensors
-        return grad_output / 6 * inside
+        return masked(grad_output / 6, inside)
 
 
 class Hardswish(Function):
@@ -212,7 +211,7 @@ class Hardswish(Function):
 
     def backward(self, grad_output):
         (slope,) = self.saved_tensors
-        return grad_output * slope
+        return masked(grad_output, slope.astype(bool)) * slope
 
 
 class Softmax(Function):
@@ -223,7 +222,7 @@ class Softmax(Function):
 
     def forward(self, x, *, dim):
         self.dim = dim
-        y = array_module(x).exp(x - x.max(axis=dim, keepdims=True))
+        y = array_module(x).exp(x - x.max(axis=dim, keepdims=True)) if x.size else x.copy()
         y /= y.sum(axis=dim, keepdims=True)
         self.save_for_backward(y)
         return y
@@ -269,6 +268,8 @@ def hardsigmoid(x):
 
 def log_softmax(x, dim):
     """x - ln sum e^x over `dim`, with the maximum taken out of the sum."""
+    if not x.size:
+        return x.copy()
     xp = array_module(x)
     shifted = x - x.max(axis=dim, keepdims=True)
     return shifted - xp.log(xp.exp(shifted).sum(axis=dim, keepdims=True))

@@ -6,7 +6,7 @@ that was broadcast is summed over the broadcast dimensions (`unbroadcast`).
 
 from __future__ import annotations
 
-from minidl.backend import array_module, is_array
+from minidl.backend import array_module, float32, float64, int32, int64, is_array
 from minidl.function import Function
 
 
@@ -24,6 +24,19 @@ def sum_to_shape(gradient, shape):
     added = gradient.ndim - len(shape)  # dimensions that broadcasting put in front
     stretched = tuple(i + added for i, size in enumerate(shape) if size == 1 and gradient.shape[i + added] != 1)
     return gradient.sum(axis=tuple(range(added)) + stretched, keepdims=True).reshape(shape)
+
+
+BITS = {float32: int32, float64: int64}  # integers of the same size
+
+
+def masked(gradient, mask):
+    """`gradient` where `mask` (bools) holds, 0 elsewhere, also where the gradient is infinite or NaN.
+
+    The bits of each number, taken as an integer, times 1 or 0: infinity * 0 would be NaN, and `where` on random bools
+    is ten times as slow.
+    """
+    dtype = gradient.dtype
+    return (gradient.view(BITS[dtype]) * mask).view(dtype)
 
 
 class Add(Function):
@@ -75,21 +88,20 @@ class Mul(Function):
 
 
 class Div(Function):
-    """y = a / b                        da = dy / b,  db = -dy y / b"""
+    """y = a / b                        da = dy / b,  db = -da a / b"""
 
     def forward(self, a, b):
-        y = a / b
         self.a_shape, self.b_shape = getattr(a, "shape", ()), getattr(b, "shape", ())
-        self.save_for_backward(b, y if self.needs_input_grad[1] else None)
-        return y
+        self.save_for_backward(a if self.needs_input_grad[1] else None, b)
+        return a / b
 
     def backward(self, grad_output):
-        b, y = self.saved_tensors
+        a, b = self.saved_tensors
         need_a, need_b = self.needs_input_grad
         grad_a = grad_output / b
         return (
             sum_to_shape(grad_a, self.a_shape) if need_a else None,
-            sum_to_shape(-grad_a * y, self.b_shape) if need_b else None,
+            sum_to_shape(-grad_a * (a / b), self.b_shape) if need_b else None,
         )
 
 
@@ -101,7 +113,7 @@ class Pow(Function):
 
     def forward(self, a, b):
         y = a**b
-        self.save_for_backward(a, b, y)
+        self.save_for_backward(a, b, y if self.needs_input_grad[1] else None)
         return y
 
     def backward(self, grad_output):
@@ -110,11 +122,13 @@ class Pow(Function):
         need_a, need_b = self.needs_input_grad
         grad_a = grad_b = None
         if need_a:
-            slope = b * a ** xp.where(b == 0, 1, b - 1) if is_array(b) else b * a ** (b - 1 if b else 1)
-            grad_a = unbroadcast(grad_output * slope, a)
+            slope = b * a ** (xp.where(b == 0, 0, b - 1) if is_array(b) else b - 1 if b else 0)
+            passing = masked(grad_output, b != 0) if is_array(b) or b == 0 else grad_output
+            grad_a = unbroadcast(passing * slope, a)
         if need_b:
-            log_a = xp.log(xp.where(xp.equal(a, 0) & xp.greater_equal(b, 0), xp.ones_like(y), a))
-            grad_b = unbroadcast(grad_output * y * log_a, b)
+            flat = xp.equal(a, 0) & xp.greater_equal(b, 0)
+            log_a = xp.log(xp.where(flat, xp.ones_like(y), a))
+            grad_b = unbroadcast(masked(grad_output, ~flat) * y * log_a, b)
         return grad_a, grad_b
 
 
@@ -179,7 +193,10 @@ class Abs(Function):
 
 
 class Maximum(Function):
-    """y = max(a, b)                    da = dy [a > b],  db = dy [b > a];  half of dy to each where a = b"""
+    """y = max(a, b)                    da = dy [a > b],  db = dy [b > a];  half of dy to each where a = b
+
+    Where one is NaN, so is y, and dy goes to both, as in PyTorch.
+    """
 
     def forward(self, a, b):
         self.save_for_backward(a, b)
@@ -187,11 +204,14 @@ class Maximum(Function):
 
     def backward(self, grad_output):
         a, b = self.saved_tensors
-        return _share(self, grad_output, a, b, a > b)
+        return _share(self, grad_output, a, b, a < b, b < a)
 
 
 class Minimum(Function):
-    """y = min(a, b)                    da = dy [a < b],  db = dy [b < a];  half of dy to each where a = b"""
+    """y = min(a, b)                    da = dy [a < b],  db = dy [b < a];  half of dy to each where a = b
+
+    Where one is NaN, so is y, and dy goes to both, as in PyTorch.
+    """
 
     def forward(self, a, b):
         self.save_for_backward(a, b)
@@ -199,16 +219,16 @@ class Minimum(Function):
 
     def backward(self, grad_output):
         a, b = self.saved_tensors
-        return _share(self, grad_output, a, b, a < b)
+        return _share(self, grad_output, a, b, b < a, a < b)
 
 
-def _share(node, grad_output, a, b, a_wins):
+def _share(node, grad_output, a, b, a_loses, b_loses):
     """Give each element of the gradient to the operand it came from, to both by halves where they are equal."""
     need_a, need_b = node.needs_input_grad
-    part_of_a = a_wins + (a == b) * grad_output.dtype.type(0.5)
+    shares = grad_output * (1 - (a == b) * grad_output.dtype.type(0.5))
     return (
-        unbroadcast(grad_output * part_of_a, a) if need_a else None,
-        unbroadcast(grad_output * (1 - part_of_a), b) if need_b else None,
+        unbroadcast(masked(shares, ~a_loses), a) if need_a else None,
+        unbroadcast(masked(shares, ~b_loses), b) if need_b else None,
     )
 
 
@@ -226,10 +246,10 @@ class Clamp(Function):
     def backward(self, grad_output):
         (x,) = self.saved_tensors
         if self.low is None:
-            return grad_output * (x <= self.high)
+            return masked(grad_output, x <= self.high)
         if self.high is None:
-            return grad_output * (x >= self.low)
-        return grad_output * ((x >= self.low) & (x <= self.high))
+            return masked(grad_output, x >= self.low)
+        return masked(grad_output, (x >= self.low) & (x <= self.high))
 
 
 class Where(Function):

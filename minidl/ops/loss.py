@@ -100,7 +100,8 @@ def _likelihood(log_p, target, weight, ignore_index, label_smoothing, reduction)
         weights = xp.ones(classes, log_p.dtype) if weight is None else weight
         weights = weights.reshape((classes,) + (1,) * (log_p.ndim - dim - 1))  # (C, 1, ...)
         hard, soft = hard * (1 - label_smoothing), soft * (label_smoothing / classes)
-        loss = -hard * picked - soft * (weights * log_p).sum(axis=dim)
+        of_all = (weights * xp.where(xp.expand_dims(kept, dim), log_p, 0)).sum(axis=dim)
+        loss = -hard * picked - soft * of_all
     if reduction != "none":
         loss = loss.sum()
     if reduction == "mean":

@@ -10,6 +10,7 @@ import math
 
 from minidl.backend import array_module
 from minidl.function import Function
+from minidl.ops.arithmetic import masked
 from minidl.ops.im2col import output_size, taps
 
 
@@ -65,7 +66,7 @@ class MaxPool2d(Function):
         grad_x = xp.zeros_like(grad_output, shape=self.x_shape)
         for kh, kw, windows, pixels in taps(self.x_shape[-2:], *self.geometry):
             won = winner[windows] == KH * KW - 1 - (kh * KW + kw)
-            grad_x[pixels] += grad_output[windows] * won
+            grad_x[pixels] += masked(grad_output[windows], won)
         return grad_x
 
 

@@ -10,6 +10,7 @@ import math
 
 from minidl.backend import array_module
 from minidl.function import Function
+from minidl.ops.arithmetic import masked
 
 
 def restore_dims(array, shape, dim):
@@ -84,8 +85,8 @@ class Std(Function):
 
     def backward(self, grad_output):
         x, mean, y = self.saved_tensors
-        y = y + (y == 0)  # there x - m is 0 as well, and so is the quotient
-        return restore_dims(grad_output, x.shape, self.dim) / (self.divisor * y) * (x - mean)
+        passing = masked(restore_dims(grad_output, x.shape, self.dim), y != 0)
+        return passing / (self.divisor * (y + (y == 0))) * (x - mean)
 
 
 def _variance(x, dim, correction):

@@ -145,6 +145,7 @@ def _without_ones(shape):
 def two_steps(key):
     """`key` as two, to be used one after the other: x[basic] is a view for ints, slices, None; then [advanced].
 
+    key: without `...`, see minidl/indexing.py.
     `advanced` is () where nothing is left to do. This is PyTorch's meaning of an int beside an array: NumPy takes it
     for an array as well, and moves dimensions: x[0, :, [1, 2]] would be the transpose of x[0][:, [1, 2]].
     """
@@ -158,10 +159,9 @@ def two_steps(key):
         else:
             basic.append(part)
             if not isinstance(part, int):
-                advanced.append(part if part is Ellipsis else slice(None))
+                advanced.append(slice(None))
     only_basic = not any(is_array(part) or isinstance(part, bool) for part in key)
-    if not any(part is Ellipsis for part in key):
-        basic.append(Ellipsis)  # so that one element comes out as an array, a view as well
+    basic.append(Ellipsis)  # so that one element comes out as an array, a view as well
     return tuple(basic), () if only_basic else tuple(advanced)
 
 
@@ -240,7 +240,7 @@ class Pad(Function):
             y[self._inner(1)] = x[self._inner(-1)]
             return y
         for dim, source in self._sources():
-            x = x.take(xp.asarray(source), axis=dim)
+            x = x.take(xp.asarray(source, "int64"), axis=dim)  # a list may be empty
         return x
 
     def backward(self, grad_output):

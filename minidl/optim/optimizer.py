@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from math import inf
 from typing import Any
 
-from minidl.backend import CPU, array_module, device_of, transfer
+from minidl.backend import CPU, array_module, device_of, is_array, transfer
 from minidl.errors import explain
 from minidl.grad_mode import enable_grad
 from minidl.memory import mark_changed
@@ -153,7 +153,8 @@ class Optimizer:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a `state_dict()`: its settings, and copies of its buffers in the parameters' dtype and device.
 
-        ValueError where the groups, the numbers of parameters in them or the shapes differ.
+        A "momentum_buffer" of None, as PyTorch saves it before the first step, is left out. ValueError where the
+        groups, the parameters in them or the shapes differ, and for a buffer that is no Tensor.
         """
         where = f"{type(self).__name__}.load_state_dict"
         saved_groups = state_dict["param_groups"]
@@ -178,6 +179,15 @@ class Optimizer:
             params.update(zip(saved["params"], group["params"], strict=True))
         state: dict[Tensor, dict[str, Any]] = defaultdict(dict)
         for number, values in state_dict["state"].items():
+            if number not in params:
+                raise ValueError(
+                    explain(
+                        where,
+                        f"loaded state dict has a state for parameter {number!r}, which is in none of its groups",
+                        {"parameters": sorted(params)},
+                    )
+                )
+            values = {key: value for key, value in values.items() if key != "momentum_buffer" or value is not None}
             state[params[number]] = {key: _like(where, key, value, params[number]) for key, value in values.items()}
         self.state = state
         self.param_groups = [
@@ -201,6 +211,8 @@ def _like(where: str, key: str, value: Any, param: Tensor) -> Any:
     """A copy of a saved value; of a tensor, in the dtype and on the device of the parameter that it belongs to."""
     if key == "step":
         return int(value)  # PyTorch counts in a tensor
+    if value is None or is_array(value):
+        raise ValueError(explain(where, f"the saved {key} must be a Tensor, but is {type(value).__name__}"))
     if not isinstance(value, Tensor):
         return copy.deepcopy(value)
     if value.shape != param.shape:
@@ -218,9 +230,21 @@ def check_setting(optimizer: str, name: str, value: float, below: float = inf, u
 
 
 def buffer(state: dict[str, Any], key: str, param: Tensor, value: float = 0.0) -> Any:
-    """The array of `state[key]`, which starts as a tensor like `param` full of `value`."""
+    """The array of `state[key]`, which starts as a tensor like `param` full of `value`.
+
+    ValueError: the parameter has had another shape before.
+    """
     if key not in state:
         state[key] = Tensor(array_module(param.data).full_like(param.data, value))
+    if state[key].shape != param.shape:
+        raise ValueError(
+            explain(
+                "step",
+                "a parameter has another shape than in the steps before",
+                {"param": param, key: state[key]},
+                help="make a new optimizer for the changed model",
+            )
+        )
     return state[key].data
 
 

@@ -236,6 +236,13 @@ SAMPLES = [
     OpSample(ops.GetItem, "Tensor.__getitem__", (Y, (a(0, 2, 0), a(-1, 1, 3))), naive=getitem, name="repeated places"),
     OpSample(ops.GetItem, "Tensor.__getitem__", (Y, (0, slice(None), a(1, 1, 0))), naive=getitem, name="int and array"),
     OpSample(ops.GetItem, "Tensor.__getitem__", (Y, (Ellipsis, a(1, 1, 0))), naive=getitem, name="last dimension"),
+    OpSample(
+        ops.GetItem,
+        "Tensor.__getitem__",
+        (Y, (slice(None), a(1, 3, 0), Ellipsis, a(0, 1, 1))),
+        naive=getitem,
+        name="empty ellipsis",
+    ),
     OpSample(ops.GetItem, "Tensor.__getitem__", (Y, (Y > 0,)), naive=getitem, name="mask"),
     OpSample(ops.GetItem, "Tensor.__getitem__", (Y, (a(True, False, True), 1)), naive=getitem, name="mask of rows"),
     OpSample(ops.SetItem, "index_put", (x(3, 4), (a(2, 0),), x(2, 4)), naive=index_put),
@@ -256,5 +263,7 @@ SAMPLES = [
     OpSample(ops.Pad, F_PAD, (x(2, 3, 4), (2, 3)), {"mode": "reflect"}, pad, "reflect"),
     OpSample(ops.Pad, F_PAD, (x(1, 2, 3, 4), (3, 1, 1, 2)), {"mode": "reflect"}, pad, "reflect images"),
     OpSample(ops.Pad, F_PAD, (x(1, 2, 3, 4), (5, 1, 1, 2)), {"mode": "replicate"}, pad, "replicate"),
+    OpSample(ops.Pad, F_PAD, (x(1, 2, 3, 4), (-1, 2, 1, -1)), {"mode": "reflect"}, pad, "reflect and cut off"),
+    OpSample(ops.Pad, F_PAD, (x(1, 2, 3, 4), (-1, 2, 1, -2)), {"mode": "replicate"}, pad, "replicate and cut off"),
     OpSample(ops.Pad, F_PAD, (x(1, 2, 3, 4), (4, 1, 0, 2)), {"mode": "circular"}, pad, "circular"),
 ]

@@ -1,0 +1,35 @@
+"""The README's Python: every block runs as it is printed, and does what its comments say."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_tour():
+    scope = {}
+    exec(BLOCKS[0], scope)
+    assert scope["loss"].item() < 0.2
+    x = scope["minidl"].tensor([[1.0, -2.0], [3.0, 4.0]], requires_grad=True)
+    (x**2).sum().backward()
+    assert x.grad.tolist() == [[2.0, -4.0], [6.0, 8.0]]
+
+
+def test_the_lectures_relu():
+    scope = {}
+    exec(BLOCKS[1], scope)
+    assert scope["y"].tolist() == [0.0, 2.0]
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\((\.assets/[^)]+)\)", README))))
+def test_its_pictures_are_there(path):
+    assert (Path(__file__).resolve().parent.parent / path).stat().st_size > 1000
+
+
+def test_what_it_names_exists():
+    root = Path(__file__).resolve().parent.parent
+    for name in re.findall(r"^\| `((?:minidl|architectures|tests)/[\w/.]*)`", README, re.MULTILINE):
+        assert (root / name).exists(), name
