@@ -512,10 +512,12 @@ class Tensor(_Conversions):
         if not self.requires_grad:
             raise RuntimeError(explain("retain_grad", "can't retain_grad on Tensor that has requires_grad=False"))
         self._retains_grad = True
-        self._keep_gradient_of(*self.gradient_edge())
+        self._keep_gradient()
 
-    def _keep_gradient_of(self, node: Function, index: int) -> None:
-        """Let `node` store the gradient of its output `index` in `.grad`."""
+    def _keep_gradient(self) -> None:
+        """Let the node that made this tensor store the gradient in `.grad`."""
+        node, index = self.grad_fn, self.output_nr
+        assert node is not None
         reference = weakref.ref(self)  # the node must not keep the tensor alive that keeps the node alive
 
         def keep(gradient: Any) -> None:
@@ -637,7 +639,7 @@ class Tensor(_Conversions):
                 del self.grad_fn.keepers[self.output_nr]  # type: ignore[union-attr]
             self._requires_grad, self._edge = True, result._edge
             if self._retains_grad:
-                self._keep_gradient_of(*self.gradient_edge())
+                self._keep_gradient()
         return self
 
     def _in_place(self, where: str, compute: Callable[..., Tensor], *operands: Any) -> Tensor:
