@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 import minidl
-from minidl.cli import compare, demo, lecture, nets, receptive_field, summary
+from minidl.cli import compare, demo, graph, lecture, nets, receptive_field, summary
 from minidl.cli.arguments import CommandError
 
 COMMANDS = {
@@ -19,6 +19,7 @@ COMMANDS = {
     "nets": nets,
     "summary": summary,
     "receptive-field": receptive_field,
+    "graph": graph,
     "lecture": lecture,
     "compare": compare,
 }

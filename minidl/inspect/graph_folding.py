@@ -9,12 +9,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from minidl.inspect.graph_nodes import Block, Edge, Node
 
 MOST = 110  # boxes that a picture may have
+WORTHWHILE = 3  # boxes fewer: else blocks are shown one by one
 THIN = ("normalization", "activation", "dropout", "other")
 
 
@@ -51,9 +53,7 @@ def _nesting(block: Block) -> int:
 def _replaced(edges: Iterable[Edge], by: dict[Node, Node], dropped: Callable[[Edge], bool]) -> list[Edge]:
     """The edges between the nodes that stand for theirs, without doubles."""
     kept = (edge for edge in edges if not dropped(edge))
-    return list(
-        dict.fromkeys(Edge(by.get(e.source, e.source), by.get(e.target, e.target), e.shape) for e in kept)
-    )
+    return list(dict.fromkeys(Edge(by.get(e.source, e.source), by.get(e.target, e.target), e.shape) for e in kept))
 
 
 # ---------------------------------------------------------------------------------------------------------- bands
@@ -61,9 +61,7 @@ def _replaced(edges: Iterable[Edge], by: dict[Node, Node], dropped: Callable[[Ed
 
 def _stacked(root: Block, edges: list[Edge]) -> list[Edge]:
     """Makes bands of the thin nodes whose one input nobody else reads, and comes from the same block."""
-    into, out = _by_target(edges), {}
-    for edge in edges:
-        out.setdefault(edge.source, []).append(edge)
+    into, readers = _by_target(edges), Counter(edge.source for edge in edges)
     head: dict[Node, Node] = {}
     for block in (root, *root.blocks()):
         inside = set(block.children)
@@ -72,7 +70,8 @@ def _stacked(root: Block, edges: list[Edge]) -> list[Edge]:
                 continue
             (edge,) = into[node]
             above = edge.source
-            if above in inside and above.kind not in ("input", "merge") and len(out[above]) == 1 and edge.shape == node.output:
+            is_alone = above in inside and readers[above] == 1 and edge.shape == node.output
+            if is_alone and above.kind not in ("input", "merge"):
                 head[node] = head.get(above, above)
                 head[node].below.append(node)
                 block.children.remove(node)
@@ -99,7 +98,7 @@ def _merged(
     """Collapses the blocks in a row that `describe` says the same of, here and further in."""
     into = _by_target(edges)
     for run in list(_runs(block, edges, lambda child: describe(child, into))):
-        if len(run) >= at_least:
+        if len(run) >= at_least and (len(run) - 1) * _size(run[0]) >= WORTHWHILE:
             edges = collapse(block, run, edges)
     for child in block.children:
         if isinstance(child, Block):
@@ -131,8 +130,8 @@ def _runs(block: Block, edges: Iterable[Edge], describe: Callable[[Block], tuple
 
 def _details(block: Block, into: dict[Node, list[Edge]]) -> tuple:
     """All that a picture shows of a block, but its name."""
-    nodes = [(node.parameters, node.output) for node in block.nodes()]
-    return _outline(block, into), block.repeat, tuple(nodes), tuple(e.shape for n in block.nodes() for e in into.get(n, ()))
+    sizes = ((node.parameters, node.output, *(edge.shape for edge in into.get(node, ()))) for node in block.nodes())
+    return _outline(block, into), block.repeat, tuple(sizes)
 
 
 def _outline(block: Block, into: dict[Node, list[Edge]]) -> tuple:
@@ -146,14 +145,17 @@ def _outline(block: Block, into: dict[Node, list[Edge]]) -> tuple:
 def _collapse_equal(block: Block, run: Sequence[Block], edges: list[Edge]) -> list[Edge]:
     """The first stands for all of the run."""
     first = run[0]
-    by = {
-        node: twin for other in run[1:] for node, twin in zip(other.nodes(), first.nodes(), strict=True)
-    }
+    by = {node: twin for other in run for node, twin in zip(other.nodes(), first.nodes(), strict=True)}
     owner = {node: child for child in run for node in child.nodes()}
+
+    def leads_on(edge: Edge) -> bool:
+        """From one of the run to the next."""
+        return edge.target in owner and edge.source in owner and owner[edge.source] is not owner[edge.target]
+
     first.path = _span(run)
     first.repeat = len(run)
     block.children = [child for child in block.children if child is first or child not in run]
-    return _replaced(edges, by, lambda e: e.source in owner and e.target in owner and owner[e.source] is not owner[e.target])
+    return _replaced(edges, by, leads_on)
 
 
 def _collapse_alike(block: Block, run: Sequence[Block], edges: list[Edge]) -> list[Edge]:
@@ -186,18 +188,11 @@ def _one_box(block: Block, folded: Block, children: Sequence[Block], edges: list
     box = Node(folded.path, "folded", folded.type, nodes[-1].output, repeat=folded.repeat)
     box.parameters = times * folded.total("parameters")
     box.multiply_adds = times * folded.total("multiply_adds")
-    layers = ", ".join(f"{len(kind)} {kind[0]}" for kind in _counted(nodes))
+    layers = ", ".join(f"{count} {label}" for label, count in Counter(node.label for node in nodes).items())
     box.note = f"{folded.path}: {folded.type} × {folded.repeat}\n{layers}"
     place = block.children.index(children[0])
     block.children[place : place + len(children)] = [box]
     return _replaced(edges, dict.fromkeys(nodes, box), lambda edge: edge.source in inside and edge.target in inside)
-
-
-def _counted(nodes: Iterable[Node]) -> Iterator[list[str]]:
-    labels: dict[str, list[str]] = {}
-    for node in nodes:
-        labels.setdefault(node.label, []).append(node.label)
-    yield from labels.values()
 
 
 # --------------------------------------------------------------------------------------------------------- frames

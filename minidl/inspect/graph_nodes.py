@@ -196,7 +196,7 @@ def _verb(operation: Operation, kind: str) -> str:
 def _detail(operation: Operation) -> str:
     """3×3, or 7×7/2 with its stride, and the groups of a convolution."""
     node: Any = operation.node
-    if isinstance(node, KINDS["convolution"]):
+    if isinstance(node, (ops.Conv2d, ops.ConvTranspose2d)):
         size, stride = node.weight_shape[2:], node.geometry[0]
     elif isinstance(node, (ops.MaxPool2d, ops.AvgPool2d)):
         size, stride = node.geometry[0], node.geometry[2]
