@@ -172,8 +172,7 @@ def backward(
 ) -> None:
     """Add the gradients of the sum of `tensors` to the `.grad` of the leaves. See Tensor.backward."""
     _first_order_only("backward", create_graph)
-    for _ in engine.walk(_roots("backward", tensors, grad_tensors), retain_graph):
-        pass
+    engine.run(_roots("backward", tensors, grad_tensors), retain_graph)
 
 
 def grad(
@@ -198,8 +197,7 @@ def grad(
             )
     edges = [tensor.gradient_edge() for tensor in wanted]
     captured: dict[engine.Edge, Any] = dict.fromkeys(edges)
-    for _ in engine.walk(_roots("grad", outputs, grad_outputs), retain_graph, captured):
-        pass
+    engine.run(_roots("grad", outputs, grad_outputs), retain_graph, captured)
     if not allow_unused and None in [None if captured[edge] is None else 0 for edge in edges]:
         raise RuntimeError(
             explain(

@@ -3,7 +3,7 @@
 A node's sequence number is higher than that of every node it uses, so "newest first" alone puts each node after all
 of its users: when a node comes up, its whole gradient has arrived. One heap, no recursion, no second pass.
 
-`walk` is a generator of events. `Tensor.backward()` drains it; a debugger can step through it:
+`walk` is a generator of events, which a debugger steps through; `run`, for `Tensor.backward()`, lets it go to the end:
 
     ("before", node, grad_outputs)      the gradient of each output of the node; its backward runs next
     ("after",  node, grad_inputs)       what its backward returned, one for each input
@@ -25,8 +25,17 @@ Event = tuple[str, Function, Sequence]
 Edge = tuple[Function | None, int]  # a node, and which of its outputs
 
 
+def run(roots: Iterable[tuple[Edge, Any]], retain_graph: bool = False, captured: dict[Edge, Any] | None = None) -> None:
+    """The whole walk, without a stop at its events."""
+    for _ in walk(roots, retain_graph, captured, events=False):
+        pass
+
+
 def walk(
-    roots: Iterable[tuple[Edge, Any]], retain_graph: bool = False, captured: dict[Edge, Any] | None = None
+    roots: Iterable[tuple[Edge, Any]],
+    retain_graph: bool = False,
+    captured: dict[Edge, Any] | None = None,
+    events: bool = True,
 ) -> Iterator[Event]:
     """Send the gradients of `roots` (pairs of an edge and an array) through the graph.
 
@@ -63,7 +72,8 @@ def walk(
         if len(grad_outputs) > 1:
             _fill_missing(node, grad_outputs)
 
-        yield "before", node, grad_outputs
+        if events:
+            yield "before", node, grad_outputs
         try:
             grad_inputs = node.backward(*grad_outputs)
             if type(grad_inputs) is not tuple:
@@ -93,7 +103,8 @@ def walk(
             raise
         if not retain_graph and node.saved:
             node.saved = None
-        yield "after", node, grad_inputs
+        if events:
+            yield "after", node, grad_inputs
 
 
 def _leading_to(targets: Iterable[Edge], roots: list[Edge]) -> set[Function]:

@@ -478,8 +478,7 @@ class Tensor(_Conversions):
             raise RuntimeError(
                 explain("backward", "create_graph=True is not supported: minidl computes first-order gradients only")
             )
-        for _ in engine.walk([(self.gradient_edge(), root)], retain_graph):
-            pass
+        engine.run([(self.gradient_edge(), root)], retain_graph)
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """Call `hook(grad)` when the gradient of this tensor is computed; what it returns, if anything, replaces it.
@@ -1148,7 +1147,7 @@ class Tensor(_Conversions):
     # --------------------------------------------------------------------------------------------- activations
 
     def relu(self) -> Tensor:
-        if self.dtype == bool_:
+        if self._data.dtype.kind == "b":
             raise RuntimeError(explain("relu", "Boolean inputs not supported for relu"))
         return apply(ops.ReLU, self)
 
