@@ -13,7 +13,7 @@ RUN := $(BIN)/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-torch lint bench clean
+.PHONY: help demo test test-torch lint bench overfit clean
 
 help: ## Show this list
 	@echo "minidl: a deep-learning framework to read, step through and train real networks with"
@@ -38,6 +38,9 @@ lint: $(VENV)/.lint ## ruff (format and rules) and mypy
 
 bench: $(VENV)/.torch ## Overhead of one tiny operation beside PyTorch's
 	$(RUN) -m tests.benchmarks.tiny_ops $(ARGS)
+
+overfit: $(VENV)/.installed ## Let every network learn a batch of real digits by heart (half an hour; ARGS='resnet20 vgg16')
+	$(RUN) -m tests.overfit $(ARGS)
 
 clean: ## Remove .venv, caches and out/
 	rm -rf .venv .venv-* out build *.egg-info .pytest_cache .ruff_cache .mypy_cache
