@@ -101,6 +101,7 @@ from minidl.functional.reduction import (
 from minidl.functional.shape import (
     cat,
     chunk,
+    concat,
     flatten,
     index_put,
     permute,

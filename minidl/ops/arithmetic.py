@@ -1,20 +1,13 @@
 """Arithmetic, element by element, with broadcasting.
 
 Inputs a, b: arrays of any shapes that broadcast together, or one of them a Python number. The gradient of an input
-that was broadcast is summed over the broadcast dimensions (`unbroadcast`).
+that was broadcast is summed over the broadcast dimensions (`sum_to_shape`).
 """
 
 from __future__ import annotations
 
 from minidl.backend import array_module, float32, float64, int32, int64, is_array
 from minidl.function import Function
-
-
-def unbroadcast(gradient, like):
-    """Sum `gradient` down to the shape of the array `like`: the reverse of broadcasting. None for a number."""
-    if not is_array(like):
-        return None
-    return sum_to_shape(gradient, like.shape)
 
 
 def sum_to_shape(gradient, shape):
@@ -124,11 +117,11 @@ class Pow(Function):
         if need_a:
             slope = b * a ** (xp.where(b == 0, 0, b - 1) if is_array(b) else b - 1 if b else 0)
             passing = masked(grad_output, b != 0) if is_array(b) or b == 0 else grad_output
-            grad_a = unbroadcast(passing * slope, a)
+            grad_a = sum_to_shape(passing * slope, a.shape)
         if need_b:
             flat = xp.equal(a, 0) & xp.greater_equal(b, 0)
             log_a = xp.log(xp.where(flat, xp.ones_like(y), a))
-            grad_b = unbroadcast(masked(grad_output, ~flat) * y * log_a, b)
+            grad_b = sum_to_shape(masked(grad_output, ~flat) * y * log_a, b.shape)
         return grad_a, grad_b
 
 
@@ -227,8 +220,8 @@ def _share(node, grad_output, a, b, a_loses, b_loses):
     need_a, need_b = node.needs_input_grad
     shares = grad_output * (1 - (a == b) * grad_output.dtype.type(0.5))
     return (
-        unbroadcast(masked(shares, ~a_loses), a) if need_a else None,
-        unbroadcast(masked(shares, ~b_loses), b) if need_b else None,
+        sum_to_shape(masked(shares, ~a_loses), a.shape) if need_a else None,
+        sum_to_shape(masked(shares, ~b_loses), b.shape) if need_b else None,
     )
 
 
