@@ -73,7 +73,7 @@ class _Node(ArrayFunction):
         finally:
             self.context.node = None  # the node holds the context: no cycle
         gradients = result if isinstance(result, tuple) else (result,)
-        while len(gradients) > len(self.next_functions) and gradients[-1] is None:
+        while len(gradients) > len(self.edges) and gradients[-1] is None:
             gradients = gradients[:-1]  # PyTorch lets a backward return more Nones than there were inputs
         return tuple(g.data if isinstance(g, Tensor) else g for g in gradients)
 

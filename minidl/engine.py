@@ -22,7 +22,8 @@ from minidl.errors import describe
 from minidl.function import Function
 
 Event = tuple[str, Function, Sequence]
-Edge = tuple[Function | None, int]  # a node, and which of its outputs
+# Where a gradient goes: a node, which of its outputs it belongs to, and the shape and dtype that it must have.
+Edge = tuple[Function | None, int, tuple[int, ...], Any]
 
 
 def run(roots: Iterable[tuple[Edge, Any]], retain_graph: bool = False, captured: dict[Edge, Any] | None = None) -> None:
@@ -42,32 +43,32 @@ def walk(
     With `captured`, a dictionary whose keys are edges, the gradients that arrive there become its values, and only
     nodes on the way to one of them run: a leaf's own gradient stays as it was.
     """
-    pending: dict[Function, list] = {}  # gradients that have arrived, one for each output of the node
-    heap: list[tuple[int, Function]] = []  # the same nodes, the newest on top
-
-    def arrived_at(node: Function) -> list:
-        """Where the gradients of a node's outputs are gathered; the first time, the node joins the heap."""
-        pending[node] = arrived = [None] * len(node.output_meta)
-        heappush(heap, (-node.sequence, node))
-        return arrived
+    # Who waits for its turn, by -sequence: the heap has the newest node on top, as a plain number, the dictionary the
+    # node and the gradients that have arrived, one for each of its outputs.
+    heap: list[int] = []
+    waiting: dict[int, tuple[Function, list]] = {}
 
     roots = list(roots)
-    on_the_way = None if captured is None else _leading_to(captured, [edge for edge, _ in roots])
-    for (root, index), gradient in roots:
+    if captured is not None:
+        on_the_way = _leading_to(captured, [edge for edge, _ in roots])
+        edge_at = {(node, index): edge for edge in captured for node, index, *_ in [edge]}
+    for (root, index, _, _), gradient in roots:
         if root is not None:
-            arrived = pending.get(root) or arrived_at(root)
+            if -root.sequence not in waiting:
+                waiting[-root.sequence] = root, [None] * root.output_count
+                heappush(heap, -root.sequence)
+            arrived = waiting[-root.sequence][1]
             arrived[index] = gradient if arrived[index] is None else arrived[index] + gradient
 
     while heap:
-        node = heappop(heap)[1]
-        grad_outputs = pending.pop(node)
+        node, grad_outputs = waiting.pop(heappop(heap))
         if node.hooks or node.keepers:
             _call_hooks(node, grad_outputs)
         if captured is not None:
             for index, gradient in enumerate(grad_outputs):
-                if (node, index) in captured:
-                    captured[node, index] = gradient
-            if node not in on_the_way:  # type: ignore[operator]
+                if (node, index) in edge_at:
+                    captured[edge_at[node, index]] = gradient
+            if node not in on_the_way:
                 continue
         if len(grad_outputs) > 1:
             _fill_missing(node, grad_outputs)
@@ -78,26 +79,25 @@ def walk(
             grad_inputs = node.backward(*grad_outputs)
             if type(grad_inputs) is not tuple:
                 grad_inputs = (grad_inputs,)
-            if len(grad_inputs) != len(node.next_functions):
+            if len(grad_inputs) != len(node.edges):
                 raise RuntimeError(_wrong_number(node, grad_inputs))
-            for (user, index), gradient in zip(node.next_functions, grad_inputs):  # noqa: B905 (just compared)
+            for (user, index, shape, dtype), gradient in zip(node.edges, grad_inputs):  # noqa: B905 (just compared)
                 if gradient is None or user is None:
                     continue
-                shape, dtype = user.output_meta[index]
-                if not (type(gradient) is ndarray or is_array(gradient)) or (gradient.shape, gradient.dtype) != (
-                    shape,
-                    dtype,
-                ):
-                    raise RuntimeError(_wrong_gradient(node, gradient, user.output_meta[index]))
-                if (
-                    user.keeps_gradient
-                    and user not in pending
-                    and _is_shared(gradient, node, grad_outputs, grad_inputs)
-                ):
-                    gradient = gradient.copy()  # (what is added to another gradient becomes a new array anyway)
-                arrived = pending.get(user) or arrived_at(user)
-                # Never in place: an operation may hand one array to two inputs.
-                arrived[index] = gradient if arrived[index] is None else arrived[index] + gradient
+                if type(gradient) is not ndarray or gradient.dtype is not dtype or gradient.shape != shape:
+                    _check_gradient(node, gradient, shape, dtype)
+                key = -user.sequence
+                if key in waiting:
+                    arrived = waiting[key][1]
+                    # Never in place: an operation may hand one array to two inputs.
+                    arrived[index] = gradient if arrived[index] is None else arrived[index] + gradient
+                else:
+                    if user.keeps_gradient and _is_shared(gradient, node, grad_outputs, grad_inputs):
+                        gradient = gradient.copy()  # (what is added to another gradient becomes a new array anyway)
+                    arrived = [None] * user.output_count
+                    arrived[index] = gradient
+                    waiting[key] = user, arrived
+                    heappush(heap, key)
         except Exception as error:
             error.add_note(f"in the backward of {node.name()}")
             raise
@@ -110,16 +110,16 @@ def walk(
 def _leading_to(targets: Iterable[Edge], roots: list[Edge]) -> set[Function]:
     """The nodes below `roots` whose backward must run so that a gradient arrives at one of `targets`."""
     reachable: set[Function] = set()
-    stack = [node for node, _ in roots]
+    stack = [edge[0] for edge in roots]
     while stack:
         node = stack.pop()
         if node is not None and node not in reachable:
             reachable.add(node)
-            stack.extend(used for used, _ in node.next_functions)
-    ends = {node for node, _ in targets}
+            stack.extend(edge[0] for edge in node.edges)
+    ends = {edge[0] for edge in targets}
     leading: set[Function] = set()
     for node in sorted(reachable, key=lambda node: node.sequence):  # what a node uses comes before it
-        if any(used in ends or used in leading for used, _ in node.next_functions):
+        if any(edge[0] in ends or edge[0] in leading for edge in node.edges):
             leading.add(node)
     return leading
 
@@ -159,17 +159,18 @@ def _is_shared(gradient: Any, node: Function, grad_outputs: list, grad_inputs: t
 def _wrong_number(node: Function, grad_inputs: tuple) -> str:
     return (
         f"{node.name()}.backward returned an incorrect number of gradients "
-        f"(expected {len(node.next_functions)}, got {len(grad_inputs)})\n"
+        f"(expected {len(node.edges)}, got {len(grad_inputs)})\n"
         "  help: return one gradient for each input of forward, None where there is none"
     )
 
 
-def _wrong_gradient(node: Function, gradient: Any, meta: tuple) -> str:
-    shape, dtype = meta
+def _check_gradient(node: Function, gradient: Any, shape: tuple[int, ...], dtype: Any) -> None:
+    """RuntimeError unless `gradient` is an array of this shape and dtype."""
     if not is_array(gradient):
-        return f"{node.name()}.backward returned {type(gradient).__name__}, expected an array or None"
-    return (
-        f"{node.name()}.backward returned an invalid gradient: expected {dtype} {shape}, got {describe(gradient)}\n"
-        "  help: the gradient of an input has the shape and dtype of that input; after broadcasting it is summed "
-        "over the broadcast dimensions"
-    )
+        raise RuntimeError(f"{node.name()}.backward returned {type(gradient).__name__}, expected an array or None")
+    if gradient.shape != shape or gradient.dtype != dtype:
+        raise RuntimeError(
+            f"{node.name()}.backward returned an invalid gradient: expected {dtype} {shape}, got {describe(gradient)}\n"
+            "  help: the gradient of an input has the shape and dtype of that input; after broadcasting it is summed "
+            "over the broadcast dimensions"
+        )

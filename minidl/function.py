@@ -40,8 +40,9 @@ class Function:
 
     # Set by apply(); the class attributes are what a node without inputs has.
     needs_input_grad: tuple[bool, ...] = ()
-    next_functions: tuple[tuple[Function | None, int], ...] = ()  # for each input: the node it came from, which output
-    output_meta: tuple[tuple[tuple[int, ...], Any], ...] = ()  # for each output: shape, dtype
+    edges: tuple[tuple[Function | None, int, tuple[int, ...], Any], ...] = ()  # for each input: see engine.Edge
+    output_count = 1
+    output_meta: tuple[tuple[tuple[int, ...], Any], ...] = ()  # for each of several outputs: shape, dtype
     sequence = 0  # grows with each recorded call: an input's node always has a lower number than its user; 0: none
     non_differentiable: tuple[Any, ...] = ()  # outputs that forward marked
     saved: tuple[Any, ...] | None = ()  # what backward needs; None once the engine has freed it
@@ -67,6 +68,11 @@ class Function:
     def is_marked(self, output: Any) -> bool:
         """True for an output that `mark_non_differentiable` named."""
         return any(output is marked for marked in self.non_differentiable)
+
+    @property
+    def next_functions(self) -> tuple[tuple[Function | None, int], ...]:
+        """For each input the node that it came from, and which of its outputs it was; (None, 0) without a gradient."""
+        return tuple([(node, index) for node, index, _, _ in self.edges])
 
     @property
     def saved_tensors(self) -> tuple[Any, ...]:

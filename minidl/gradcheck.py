@@ -259,10 +259,10 @@ class _Check:
             return  # it was raised inside backward, and says itself what is wrong
         rule, hint = str(error).partition("\n")[0], None
         results = results if type(results) is tuple else (results,)
-        for edge, gradient in zip(node.next_functions, results, strict=False):
+        for edge, gradient in zip(node.edges, results, strict=False):
             if edge[0] is None or not is_array(gradient):
                 continue
-            shape, dtype = edge[0].output_meta[edge[1]]
+            _, _, shape, dtype = edge
             if gradient.shape == shape and gradient.dtype == dtype:
                 continue
             expected = numpy.zeros(shape, dtype)
@@ -270,7 +270,7 @@ class _Check:
                 k = self.edges.index(edge)
                 rule += f", for {self.labels[k]}"
                 expected = self._slopes_of_elements(k)[0] if expected.size <= FEW else expected
-                returned = dict(zip(node.next_functions, results, strict=False))
+                returned = dict(zip(node.edges, results, strict=False))
                 hint = self._right_elsewhere(k, [returned.get(edge) for edge in self.edges])
             hint = hint or diagnose(_host(gradient), expected)
             break

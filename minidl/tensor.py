@@ -66,46 +66,61 @@ def apply(operation: type[Function], *inputs: Any, **options: Any) -> Any:
     node = operation()
     recording = grad_mode.enabled
     arrays: list[Any] = []
-    needs: list[bool] = []
     edges: list[engine.Edge] = []
+    recorded = 0  # inputs that need a gradient
     for x in inputs:
         if isinstance(x, Tensor):
             arrays.append(x._data)
-            if recording and x._requires_grad:
-                needs.append(True)
+            if x._requires_grad and recording:
+                recorded += 1
                 edges.append(x._edge or x._leaf_edge())
                 continue
         else:
             arrays.append(x)
-        needs.append(False)
         edges.append(NO_EDGE)
-    node.needs_input_grad = tuple(needs)
+    if recorded == len(inputs) < len(ALL_NEEDED):
+        node.needs_input_grad = ALL_NEEDED[recorded]
+    else:
+        node.needs_input_grad = tuple([edge is not NO_EDGE for edge in edges])
 
     result = node.forward(*arrays, **options)
 
-    recorded = True in needs
     if recorded:
-        node.next_functions = tuple(edges)
+        node.edges = tuple(edges)
         node.sequence = next_sequence()
-    outputs: list[Tensor] = []
-    for made in result if type(result) is tuple else (result,):
-        array = made if type(made) is ndarray else _as_array(made, node)
-        y = Tensor.__new__(Tensor)
-        y._data = array
-        if recorded:
-            if array.dtype.kind == "f" and not (node.non_differentiable and node.is_marked(made)):
-                y._requires_grad = True
-                y._edge = (node, len(outputs))
-            node.output_meta += ((array.shape, array.dtype),)
-            for given in arrays:
-                if array.base is not None or array is given:
-                    _note_view(y, inputs)
-                    break
-        outputs.append(y)
-    returned = tuple(outputs) if type(result) is tuple else y
+        if type(result) is tuple:
+            node.output_count = len(result)
+            returned: Any = tuple([_record(node, index, array, inputs, arrays) for index, array in enumerate(result)])
+            node.output_meta = tuple([(y._data.shape, y._data.dtype) for y in returned])
+        else:
+            returned = _record(node, 0, result, inputs, arrays)
+    elif type(result) is tuple:
+        returned = tuple([_wrap(array, node) for array in result])
+    else:
+        returned = _wrap(result, node)
     for listener in listeners:
         listener(node, inputs, returned)
     return returned
+
+
+# needs_input_grad of the calls in which every input does, by their number: one tuple for all of them.
+ALL_NEEDED = ((), (True,), (True, True), (True, True, True))
+
+
+def _record(node: Function, index: int, made: Any, inputs: tuple, arrays: list) -> Tensor:
+    """The Tensor around output number `index` of a recorded call."""
+    array = made if type(made) is ndarray else _as_array(made, node)
+    y = Tensor.__new__(Tensor)
+    y._data = array
+    dtype = array.dtype
+    if dtype.kind == "f" and not (node.non_differentiable and node.is_marked(made)):
+        y._requires_grad = True
+        y._edge = node, index, array.shape, dtype
+    for given in arrays:
+        if array.base is not None or array is given:
+            _note_view(y, inputs)
+            break
+    return y
 
 
 def _note_view(output: Tensor, inputs: tuple) -> None:
@@ -116,10 +131,10 @@ def _note_view(output: Tensor, inputs: tuple) -> None:
             mark_shared(memory, x, output)
 
 
-def _wrap(array: Any) -> Tensor:
-    """A Tensor around an array, without a copy."""
+def _wrap(array: Any, node: Function | None = None) -> Tensor:
+    """A Tensor around an array (that `node` made), without a copy and without a history."""
     tensor = Tensor.__new__(Tensor)
-    tensor._data = array if type(array) is ndarray else _as_array(array)
+    tensor._data = array if type(array) is ndarray else _as_array(array, node)
     return tensor
 
 
@@ -134,7 +149,7 @@ def _as_array(value: Any, node: Function | None = None) -> Any:
     return numpy.asarray(value) if isinstance(value, numpy.generic) else value
 
 
-NO_EDGE: engine.Edge = (None, 0)  # of an input that needs no gradient
+NO_EDGE: engine.Edge = (None, 0, (), None)  # of an input that needs no gradient
 
 
 class AccumulateGrad(Function):
@@ -144,7 +159,7 @@ class AccumulateGrad(Function):
 
     def __init__(self, variable: Tensor):
         self.variable = variable
-        self.output_meta = ((variable._data.shape, variable._data.dtype),)
+        self.shape, self.dtype = variable._data.shape, variable._data.dtype
         self.sequence = next_sequence()
         if variable._hooks:
             self.hooks = {0: variable._hooks}
@@ -556,7 +571,7 @@ class Tensor(_Conversions):
         if node is None:
             node = AccumulateGrad(self)
             self._accumulator = weakref.ref(node)  # weak: the graph owns it, and it owns the tensor
-        return node, 0
+        return node, 0, node.shape, node.dtype
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Ask for a gradient, or no longer. RuntimeError for ints, and for a result of recorded operations."""
@@ -1271,8 +1286,14 @@ def _binary(operation: type[Function], a: Any, b: Any) -> Tensor:
     """
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         x, y = a._data, b._data
-        if x.dtype is y.dtype and x.shape == y.shape and type(x) is type(y) and x.dtype.kind == "f":
-            return apply(operation, a, b)  # nothing to bring into line: the usual case, and the fast one
+        if (
+            x.dtype is y.dtype and type(x) is type(y) and x.dtype.kind == "f"
+        ):  # nothing to bring into line: the usual case
+            try:
+                return apply(operation, a, b)
+            except ValueError:  # NumPy's word for shapes that do not broadcast
+                check_broadcast(operation.__name__.lower(), left=a, right=b)
+                raise
     a, b = promote(operation, a, b)
     if b is NotImplemented:
         return NotImplemented  # type: ignore[return-value]

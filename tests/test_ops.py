@@ -129,7 +129,7 @@ def test_dropped_term_is_caught(sample, monkeypatch):
     chosen = next(index for index in range(outputs[0].numel()) if _reaches_an_input(sample, index))
 
     def spoiled(self, *grad_outputs):
-        if math.prod(self.output_meta[0][0]) != outputs[0].numel():  # another node of the same operation on the way
+        if grad_outputs[0].size != outputs[0].numel():  # another node of the same operation on the way
             return backward(self, *grad_outputs)
         first = numpy.array(grad_outputs[0])
         first.flat[chosen] = 0

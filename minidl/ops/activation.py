@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from minidl.backend import array_module
+from minidl.backend import ZERO, array_module
 from minidl.function import Function
 from minidl.ops.arithmetic import masked
 from minidl.ops.special import erf
@@ -18,7 +18,7 @@ class ReLU(Function):
     """
 
     def forward(self, x):
-        y = array_module(x).maximum(x, 0)
+        y = array_module(x).maximum(x, ZERO.get(x.dtype, 0))
         self.save_for_backward(y)  # y > 0 exactly where x > 0; x itself can be freed
         return y
 

@@ -1,13 +1,19 @@
 """Arithmetic, element by element, with broadcasting.
 
 Inputs a, b: arrays of any shapes that broadcast together, or one of them a Python number. The gradient of an input
-that was broadcast is summed over the broadcast dimensions (`sum_to_shape`).
+that was broadcast is summed over the broadcast dimensions (`sum_to_input`).
 """
 
 from __future__ import annotations
 
 from minidl.backend import array_module, float32, float64, int32, int64, is_array
 from minidl.function import Function
+
+
+def sum_to_input(node, index, gradient):
+    """Sum `gradient` over the dimensions along which input number `index` of `node` was broadcast."""
+    shape = node.edges[index][2]
+    return gradient if gradient.shape == shape else sum_to_shape(gradient, shape)
 
 
 def sum_to_shape(gradient, shape):
@@ -29,21 +35,21 @@ def masked(gradient, mask):
     is ten times as slow.
     """
     dtype = gradient.dtype
-    return (gradient.view(BITS[dtype]) * mask).view(dtype)
+    bits = BITS[dtype]
+    return (gradient.view(bits) * mask.astype(bits)).view(dtype)
 
 
 class Add(Function):
     """y = a + b                        da = dy,  db = dy"""
 
     def forward(self, a, b):
-        self.a_shape, self.b_shape = getattr(a, "shape", ()), getattr(b, "shape", ())
         return a + b
 
     def backward(self, grad_output):
         need_a, need_b = self.needs_input_grad
         return (
-            sum_to_shape(grad_output, self.a_shape) if need_a else None,
-            sum_to_shape(grad_output, self.b_shape) if need_b else None,
+            sum_to_input(self, 0, grad_output) if need_a else None,
+            sum_to_input(self, 1, grad_output) if need_b else None,
         )
 
 
@@ -51,14 +57,13 @@ class Sub(Function):
     """y = a - b                        da = dy,  db = -dy"""
 
     def forward(self, a, b):
-        self.a_shape, self.b_shape = getattr(a, "shape", ()), getattr(b, "shape", ())
         return a - b
 
     def backward(self, grad_output):
         need_a, need_b = self.needs_input_grad
         return (
-            sum_to_shape(grad_output, self.a_shape) if need_a else None,
-            sum_to_shape(-grad_output, self.b_shape) if need_b else None,
+            sum_to_input(self, 0, grad_output) if need_a else None,
+            sum_to_input(self, 1, -grad_output) if need_b else None,
         )
 
 
@@ -67,7 +72,6 @@ class Mul(Function):
 
     def forward(self, a, b):
         need_a, need_b = self.needs_input_grad
-        self.a_shape, self.b_shape = getattr(a, "shape", ()), getattr(b, "shape", ())
         self.save_for_backward(a if need_b else None, b if need_a else None)
         return a * b
 
@@ -75,8 +79,8 @@ class Mul(Function):
         a, b = self.saved_tensors
         need_a, need_b = self.needs_input_grad
         return (
-            sum_to_shape(grad_output * b, self.a_shape) if need_a else None,
-            sum_to_shape(grad_output * a, self.b_shape) if need_b else None,
+            sum_to_input(self, 0, grad_output * b) if need_a else None,
+            sum_to_input(self, 1, grad_output * a) if need_b else None,
         )
 
 
@@ -84,7 +88,6 @@ class Div(Function):
     """y = a / b                        da = dy / b,  db = -da a / b"""
 
     def forward(self, a, b):
-        self.a_shape, self.b_shape = getattr(a, "shape", ()), getattr(b, "shape", ())
         self.save_for_backward(a if self.needs_input_grad[1] else None, b)
         return a / b
 
@@ -93,8 +96,8 @@ class Div(Function):
         need_a, need_b = self.needs_input_grad
         grad_a = grad_output / b
         return (
-            sum_to_shape(grad_a, self.a_shape) if need_a else None,
-            sum_to_shape(-grad_a * (a / b), self.b_shape) if need_b else None,
+            sum_to_input(self, 0, grad_a) if need_a else None,
+            sum_to_input(self, 1, -grad_a * (a / b)) if need_b else None,
         )
 
 
@@ -116,7 +119,10 @@ class Pow(Function):
         grad_a = grad_b = None
         if need_a:
             slope = b * a ** (xp.where(b == 0, 0, b - 1) if is_array(b) else b - 1 if b else 0)
-            passing = masked(grad_output, b != 0) if is_array(b) or b == 0 else grad_output
+            if is_array(b):
+                passing = masked(grad_output, b != 0)
+            else:
+                passing = grad_output if b else xp.zeros_like(grad_output)
             grad_a = sum_to_shape(passing * slope, a.shape)
         if need_b:
             flat = xp.equal(a, 0) & xp.greater_equal(b, 0)
@@ -249,7 +255,6 @@ class Where(Function):
     """y = a where condition else b     da = dy [condition],  db = dy [not condition]"""
 
     def forward(self, condition, a, b):
-        self.a_shape, self.b_shape = getattr(a, "shape", ()), getattr(b, "shape", ())
         self.save_for_backward(condition)
         return array_module(condition).where(condition, a, b)
 
@@ -260,6 +265,6 @@ class Where(Function):
         # Chosen, not multiplied by 0 or 1: an infinite gradient must not reach the operand that was not taken as NaN.
         return (
             None,
-            sum_to_shape(xp.where(condition, grad_output, 0), self.a_shape) if need_a else None,
-            sum_to_shape(xp.where(condition, 0, grad_output), self.b_shape) if need_b else None,
+            sum_to_input(self, 1, xp.where(condition, grad_output, 0)) if need_a else None,
+            sum_to_input(self, 2, xp.where(condition, 0, grad_output)) if need_b else None,
         )
