@@ -118,12 +118,9 @@ class Pow(Function):
         need_a, need_b = self.needs_input_grad
         grad_a = grad_b = None
         if need_a:
+            exponent = xp.asarray(b)  # a Python number too
             slope = b * a ** (xp.where(b == 0, 0, b - 1) if is_array(b) else b - 1 if b else 0)
-            if is_array(b):
-                passing = masked(grad_output, b != 0)
-            else:
-                passing = grad_output if b else xp.zeros_like(grad_output)
-            grad_a = sum_to_shape(passing * slope, a.shape)
+            grad_a = sum_to_shape(masked(grad_output, exponent != 0) * slope, a.shape)
         if need_b:
             flat = xp.equal(a, 0) & xp.greater_equal(b, 0)
             log_a = xp.log(xp.where(flat, xp.ones_like(y), a))
