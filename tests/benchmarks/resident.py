@@ -5,6 +5,7 @@ process that started this one.) Elsewhere on Unix, the peak is getrusage's and t
 Windows neither is in Python's library: None.
 """
 
+import contextlib
 import os
 import re
 import subprocess
@@ -33,7 +34,5 @@ def memory():
 
 def reset_peak():
     """From here on, the peak is that of what follows. Where that cannot be said, it stays the peak since the start."""
-    try:
+    with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
