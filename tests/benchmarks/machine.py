@@ -30,7 +30,8 @@ def cores():
 
 def description():
     """One paragraph: the machine, what else it does, versions, threads, date."""
-    busy = f", load average {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else ""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    busy = f" (BUSY with something else: load average {load:.1f})" if load > 0.5 else ""
     limits = [f"{name}={os.environ[name]}" for name in sorted(os.environ) if name.endswith("_NUM_THREADS")]
     threads = "threads limited by " + ", ".join(limits) if limits else "every library with its default threads"
     packages = ", ".join(f"{name} {version(name.lower())}" for name in ("NumPy", "Torch"))

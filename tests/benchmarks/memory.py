@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.memory [--only resnet20 vgg16]
 
-Each library and network has a fresh process. Three figures, since one alone can mislead:
+Each library and network has a fresh process. Two figures, since one alone can mislead:
   process   the most that the whole process held while it trained: what the machine must have. The library's own code
-            is in it, which is most of it for a small network.
+            and weights are in it; the code is most of it for a small network.
   step      the same, less what the process held with the network, the optimizer and the batch built, before the first
             step: gradients, momentum, and what forward keeps for backward.
 """
@@ -96,6 +96,10 @@ def growth(library="minidl", steps=500, settled=50, batch=None, subject=SUBJECTS
         return None if before is None else worker.memory()["now"] - before["now"]
 
 
+def leak_line():
+    return f"LeNet-5, the whole process, from train step 50 to train step 500: {growth() / 1e6:+.1f} MB."
+
+
 def add_arguments(parser):
     parser.add_argument("--only", nargs="+", default=list(NETWORKS), choices=NETWORKS, metavar="NET")
 
@@ -106,8 +110,7 @@ def main():
     arguments = parser.parse_args()
     print(description(), end="\n\n", flush=True)
     if rows := list(measure(arguments.only)):
-        print(table(rows), end="\n\n")
-        print(f"LeNet-5, from step 50 to step 500: {growth() / 1e6:+.1f} MB")
+        print(table(rows), leak_line(), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,8 @@
 
     python -m tests.benchmarks.scaling [--pairs 3]
 
-ResNet-20 with batches of 16 to 256; ResNets of 20 to 110 layers with batches of 32. A time is fitted by fixed + slope x
-n; how far it is from a straight line is told by the exponent p of time ~ n^p, fitted between neighbours in logarithms: 1 is
-linear.
+ResNet-20 with batches of 16 to 256; ResNets of 20 to 110 layers with batches of 32. The picture shows the straight line
+fixed + slope n through the times; the table tells the exponent p of time ~ n^p: 1 is linear.
 """
 
 import argparse
