@@ -31,10 +31,10 @@ def cores():
 def description():
     """One paragraph: the machine, what else it does, versions, threads, date."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    busy = f" (BUSY with something else: load average {load:.1f})" if load > 0.5 else ""
+    busy = f" (load average {load:.1f} at the start: BUSY)" if load > 1 else ""
     limits = [f"{name}={os.environ[name]}" for name in sorted(os.environ) if name.endswith("_NUM_THREADS")]
-    threads = "threads limited by " + ", ".join(limits) if limits else "every library with its default threads"
-    packages = ", ".join(f"{name} {version(name.lower())}" for name in ("NumPy", "Torch"))
+    threads = "threads limited by " + ", ".join(limits) if limits else "default threads"
+    packages = f"NumPy {version('numpy')}, PyTorch {version('torch')}"
     return (
         f"{processor()}, {cores()} cores{busy}; {platform.system()} {platform.machine()}; "
         f"Python {sys.version.split()[0]}, {packages}; {threads}; {datetime.now():%Y-%m-%d %H:%M}. float32."

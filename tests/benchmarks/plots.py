@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
+import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from minidl.cli.complexity_plots import BLUE, GREY, INK, LINE, ORANGE
 from tests.benchmarks.scaling import Line
 
 COLOURS = (BLUE, ORANGE)
-TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 3, 5, 10, 20, 50, 100)
+TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50, 100)
 
 
 class Bars(NamedTuple):
@@ -28,14 +28,16 @@ def ratio_figure(lines: Sequence[Bars], series: Sequence[str], title: str, less:
 
     less, more   what a ratio below and above 1 means: "minidl is faster", "minidl is slower"
     """
-    row, top, bottom = 0.24 * len(series) + 0.16, 1.35, 0.85  # inches
+    row, top, bottom = 0.24 * len(series) + 0.16, 1.4, 1.0  # inches
     height = row * len(lines) + top + bottom
     figure = Figure(figsize=(12, height), dpi=130, facecolor="white")
     figure.text(0.03, 1 - 0.4 / height, title, fontsize=18, fontweight="bold", color=INK, va="center")
-    figure.text(0.03, 0.25 / height, note, fontsize=9.5, color=GREY, va="center")
-    axes = figure.add_axes((0.31, bottom / height, 0.66, row * len(lines) / height))
+    figure.text(0.03, 0.2 / height, textwrap.fill(note, 150), fontsize=9.5, color=GREY, va="bottom", linespacing=1.4)
+    axes = figure.add_axes((0.35, bottom / height, 0.62, row * len(lines) / height))
     ratios = [ratio for line in lines for ratio in line.ratios if ratio is not None]
-    low, high = min([*ratios, 0.9]) / 1.35, max([*ratios, 1.1]) * 1.35
+    low, high = min([*ratios, 0.9]), max([*ratios, 1.1])
+    margin = (high / low) ** 0.1  # for the numbers at the ends of the bars
+    low, high = low / margin, high * margin
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     axes.set_ylim(len(lines) - 0.5, -0.5)
@@ -61,6 +63,8 @@ def ratio_figure(lines: Sequence[Bars], series: Sequence[str], title: str, less:
     axes.set_yticks(range(len(lines)), [line.label for line in lines])
     axes.tick_params(axis="y", labelsize=11, labelcolor=INK, length=0)
     ticks = [tick for tick in TICKS if low <= tick <= high]
+    if high / low > 20:  # the ones between would touch
+        ticks = [tick for tick in ticks if tick not in (0.3, 0.7, 1.5, 3)]
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticklabels([f"{tick:g}" for tick in ticks])
@@ -68,32 +72,31 @@ def ratio_figure(lines: Sequence[Bars], series: Sequence[str], title: str, less:
     axes.grid(axis="x", color=LINE, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[:].set_visible(False)
-    _legend(figure, series, 0.31, 1 - 0.82 / height)
-    for words, x, across in ((f"← {less}", 1 / 1.03, "right"), (f"{more} →", 1.03, "left")):
-        room = math.log(1 / low if across == "right" else high) / math.log(high / low)
-        if room > 0.2:  # of the width: the words stay inside
-            axes.annotate(
-                words,
-                (x, 1),
-                (0, 7),
-                xycoords=("data", "axes fraction"),
-                textcoords="offset points",
-                ha=across,
-                va="bottom",
-                fontsize=11,
-                color=GREY,
-            )
+    _legend(figure, series, 0.03, 1 - 0.8 / height)
+    for words, apart, across in ((f"← {less}", -8, "right"), (f"{more} →", 8, "left")):
+        axes.annotate(
+            words,
+            (1, 1),
+            (apart, 7),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            ha=across,
+            va="bottom",
+            fontsize=11,
+            color=GREY,
+        )
     return figure
 
 
 def scaling_figure(lines: Sequence[Line], note: str) -> Figure:
     """A panel for each line: the measured times as points, and the straight lines fitted to them."""
-    figure = Figure(figsize=(12, 6), dpi=130, facecolor="white")
-    title = "A train step costs what its batch and its depth say"
-    figure.text(0.06, 0.93, title, fontsize=18, fontweight="bold", color=INK, va="center")
-    figure.text(0.06, 0.035, note, fontsize=9.5, color=GREY, va="center")
+    figure = Figure(figsize=(12, 6.4), dpi=130, facecolor="white")
+    title = "Time of a train step against batch and depth"
+    figure.text(0.03, 0.93, title, fontsize=18, fontweight="bold", color=INK, va="center")
+    figure.text(0.03, 0.03, textwrap.fill(note, 150), fontsize=9.5, color=GREY, va="bottom", linespacing=1.4)
     for number, line in enumerate(lines):
-        axes = figure.add_axes((0.06 + 0.49 * number, 0.17, 0.43, 0.58))
+        axes = figure.add_axes((0.08 + 0.49 * number, 0.22, 0.41, 0.59))
+        axes.yaxis.set_major_locator(MaxNLocator(5))
         for library, name in enumerate(("minidl", "PyTorch")):
             slope, fixed = line.fit(library)
             ends = (0, max(line.places) * 1.05)
@@ -117,5 +120,5 @@ def scaling_figure(lines: Sequence[Line], note: str) -> Figure:
 
 def _legend(figure: Figure, series: Sequence[str], x: float, y: float) -> None:
     for number, name in enumerate(series):
-        figure.text(x + 0.2 * number, y, "■", fontsize=13, color=COLOURS[number], va="center")
-        figure.text(x + 0.2 * number + 0.018, y, name, fontsize=12, color=INK, va="center")
+        figure.text(x + 0.17 * number, y, "■", fontsize=13, color=COLOURS[number], va="center")
+        figure.text(x + 0.17 * number + 0.018, y, name, fontsize=12, color=INK, va="center")
