@@ -10,10 +10,12 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 endif
 RUN := $(BIN)/python
+PEERS := .venv-peers
+PEERS_PYTHON := $(subst $(VENV),$(PEERS),$(RUN))
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-torch lint bench overfit clean
+.PHONY: help demo test test-torch lint bench bench-peers peers overfit clean
 
 help: ## Show this list
 	@echo "minidl: a deep-learning framework to read, step through and train real networks with"
@@ -36,8 +38,18 @@ lint: $(VENV)/.lint ## ruff (format and rules) and mypy
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
 
-bench: $(VENV)/.torch ## Overhead of one tiny operation beside PyTorch's
-	$(RUN) -m tests.benchmarks.tiny_ops $(ARGS)
+bench: $(VENV)/.torch ## Speed and memory beside PyTorch (15 minutes; ARGS='networks --only lenet5' for a part)
+	$(RUN) -m tests.benchmarks $(ARGS)
+
+bench-peers: $(VENV)/.installed ## Speed beside Chainer and DeZero, which get an environment of their own, .venv-peers
+	@test -e $(PEERS)/.installed || $(MAKE) --no-print-directory peers || echo "Chainer and DeZero do not install here: they need Python 3.11 or older (NumPy 1.23). make bench-peers PYTHON=python3.11 VENV=.venv-3.11"
+	@test ! -e $(PEERS)/.installed || $(RUN) -m tests.benchmarks.peers --python $(PEERS_PYTHON) $(ARGS)
+
+peers:
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS_PYTHON) -m pip install --quiet --disable-pip-version-check "numpy<1.24" "matplotlib<3.9" "contourpy<1.3" "setuptools<66" wheel
+	$(PEERS_PYTHON) -m pip install --quiet --disable-pip-version-check --no-build-isolation chainer==7.8.1 dezero==0.0.13
+	@$(PEERS_PYTHON) -c "import chainer, dezero; open('$(PEERS)/.installed', 'w')"
 
 overfit: $(VENV)/.installed ## Let every network learn a batch of real digits by heart (half an hour; ARGS='resnet20 vgg16')
 	$(RUN) -m tests.overfit $(ARGS)

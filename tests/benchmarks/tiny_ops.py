@@ -1,30 +1,28 @@
 """What one operation costs when there is nearly nothing to compute: a chain of 8x8 products and ReLUs.
 
-    make bench          or: python -m tests.benchmarks.tiny_ops [--operations 2000] [--pairs 30]
+    python -m tests.benchmarks.tiny_ops [--operations 2000] [--pairs 30]
 
 minidl and PyTorch in turn, forward and backward; the median time an operation and the median of the ratios.
 """
 
 import argparse
-import statistics
-import time
 
-import numpy
-import torch
-
-import minidl
+from tests.benchmarks.machine import description
+from tests.benchmarks.table import markdown
+from tests.benchmarks.turns import Worker, in_turn
 
 
-def chain(library, operations):
-    """Microseconds an operation, forward and backward, for a chain of `operations` products and ReLUs."""
-    x = library.from_numpy(numpy.ones((8, 8), numpy.float32)).requires_grad_()
-    w = library.from_numpy(numpy.full((8, 8), 1.0001, numpy.float32)).requires_grad_()
-    start = time.perf_counter()
-    y = x
-    for _ in range(operations // 2):
-        y = (y * w).relu()
-    y.sum().backward()
-    return (time.perf_counter() - start) / operations * 1e6
+def measure(operations=2000, pairs=15):
+    with Worker("minidl") as ours, Worker("torch") as theirs:
+        for worker in (ours, theirs):
+            worker.build("tests.benchmarks.operation_cases:tiny_chain", operations=operations)
+        return in_turn([ours, theirs], pairs, turn=0.1)
+
+
+def table(timing, operations=2000):
+    ours, theirs = (f"{seconds / operations * 1e6:.1f}" for seconds in timing.medians)
+    line = ["one tiny operation, forward and backward", ours, theirs, f"{timing.ratios[0]:.2f}"]
+    return markdown(["", "minidl (us)", "PyTorch (us)", "ratio"], [line])
 
 
 def main():
@@ -32,15 +30,8 @@ def main():
     parser.add_argument("--operations", type=int, default=2000)
     parser.add_argument("--pairs", type=int, default=30)
     arguments = parser.parse_args()
-    for library in (minidl, torch):  # warm-up
-        chain(library, arguments.operations)
-    pairs = [(chain(minidl, arguments.operations), chain(torch, arguments.operations)) for _ in range(arguments.pairs)]
-    ours, theirs = (statistics.median(times) for times in zip(*pairs, strict=True))
-    ratio = statistics.median(a / b for a, b in pairs)
-    print("| tiny operation, forward and backward | us an operation |\n| --- | ---: |")
-    print(f"| minidl (NumPy {numpy.__version__}) | {ours:.1f} |")
-    print(f"| PyTorch {torch.__version__} | {theirs:.1f} |")
-    print(f"| ratio, median of {arguments.pairs} pairs | {ratio:.2f} |")
+    print(description(), end="\n\n", flush=True)
+    print(table(measure(arguments.operations, arguments.pairs), arguments.operations))
 
 
 if __name__ == "__main__":
