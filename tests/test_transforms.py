@@ -353,7 +353,10 @@ def test_random_erasing():
     for one in hole[:50]:  # a rectangle, with its value in each channel
         rows, columns = numpy.flatnonzero(one.any(axis=1)), numpy.flatnonzero(one.any(axis=0))
         assert one.sum() == len(rows) * len(columns) == (rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1)
-    assert {tuple(pixel) for pixel in erased[:100].transpose(0, 2, 3, 1).reshape(-1, 3).tolist()} == {(1, 1, 1), (5, 6, 7)}
+    assert {tuple(pixel) for pixel in erased[:100].transpose(0, 2, 3, 1).reshape(-1, 3).tolist()} == {
+        (1, 1, 1),
+        (5, 6, 7),
+    }
     with pytest.raises(ValueError, match="value must be a number"):
         RandomErasing(value="random")
 
