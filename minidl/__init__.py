@@ -114,6 +114,7 @@ from minidl.functional.shape import (
     unsqueeze,
 )
 from minidl.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from minidl.serialization import load, save
 from minidl.tensor import Tensor, apply
 
 __version__ = "0.1.0"

@@ -22,7 +22,7 @@ LAYERS = [
     "minidl.tensor",
     "minidl.creation minidl.functional minidl.gradcheck",
     "minidl.autograd",
-    "minidl.nn",
+    "minidl.nn minidl.serialization",
     "minidl.optim minidl.data",
     "minidl.training",
     "minidl.inspect",
