@@ -12,10 +12,10 @@ from minidl.serialization.caffe import load_caffe
 from minidl.serialization.npz import load_npz
 from minidl.serialization.safetensors_file import load_safetensors
 from minidl.serialization.source import Source
-from minidl.serialization.torch_file import LEGACY_START, load_legacy, load_zip
+from minidl.serialization.torch_file import LEGACY_MARK, load_legacy, load_zip
 from minidl.tensor import Tensor
 
-ZIP_START = b"PK\x03\x04"
+ZIP_START, PICKLE_START = b"PK\x03\x04", b"\x80"
 KNOWN = "minidl.load reads .safetensors, .npz, PyTorch's .pth, .pt and .th, and .caffemodel"
 
 FOREIGN = {  # how files begin that come in place of weights
@@ -60,7 +60,7 @@ def _read(source: Source) -> Any:
         raise source.error("it is empty", help=source.AGAIN)
     if start.startswith(ZIP_START):
         return load_zip(source) if _is_torch(source) else load_npz(source)
-    if start.startswith(LEGACY_START):
+    if start.startswith(PICKLE_START) and LEGACY_MARK in start:
         return load_legacy(source)
     if len(start) > 8 and start[8:9] == b"{":
         return load_safetensors(source)
@@ -69,7 +69,7 @@ def _read(source: Source) -> Any:
             raise source.error(f"it is {what}", help=help)
     if source.path.suffix == ".caffemodel":
         return load_caffe(source)
-    if start[:1] == b"\x80" and start[1] <= 5:
+    if start.startswith(PICKLE_START) and start[1:2] <= b"\x05":
         raise source.error(
             "it is a bare pickle, not a file that PyTorch made",
             help="a pickle can run anything, so it is not loaded; where you trust it, save its arrays as .npz",

@@ -50,4 +50,4 @@ def load_safetensors(source: Source) -> OrderedDict[str, Tensor]:
 
 def save_safetensors(arrays: dict[str, numpy.ndarray]) -> bytes:
     """The bytes of the file. Weights that are shared are written for each of their names."""
-    return save({name: numpy.ascontiguousarray(array) for name, array in arrays.items()}, {"format": "pt"})
+    return save({name: numpy.asarray(array, order="C") for name, array in arrays.items()}, {"format": "pt"})

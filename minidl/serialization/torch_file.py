@@ -20,16 +20,16 @@ import numpy
 
 from minidl.serialization.archive import check_member, opened
 from minidl.serialization.source import Source
-from minidl.serialization.torch_pickle import PickleError, read_pickle
+from minidl.serialization.torch_pickle import PickleError, Refused, read_pickle
 from minidl.serialization.torch_storage import NAMES, StorageId, Storages, decode, parse_storage_id
 
 MAGIC = 0x1950A86A20F9469CFC6C
-LEGACY_START = b"\x80\x02\x8a\x0a" + MAGIC.to_bytes(10, "little")  # as every old file begins: the first pickle
+LEGACY_MARK = b"\x8a\x0a" + MAGIC.to_bytes(10, "little")  # in the first pickle, within the first 32 bytes
 LEGACY_VERSION = 1001
 
 REFUSED = (
-    "files with executable parts are never loaded; in PyTorch, load it if you trust it, and save its weights alone: "
-    "torch.save(model.state_dict(), path)"
+    "only weights are loaded, and nothing is executed; if you trust the file, open it in PyTorch and save its weights "
+    "alone: torch.save(model.state_dict(), path)"
 )
 
 
@@ -117,5 +117,7 @@ def _part(array: numpy.ndarray, storage: StorageId) -> numpy.ndarray:
 def _interpret(source: Source, stream: BytesIO | mmap.mmap, load_storage: Any = None) -> Any:
     try:
         return read_pickle(stream, NAMES, load_storage)
-    except PickleError as error:
+    except Refused as error:
         raise source.error(f"refused: {error}", help=REFUSED) from None
+    except PickleError as error:
+        raise source.error(str(error), help=source.AGAIN) from None

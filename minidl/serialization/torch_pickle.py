@@ -27,7 +27,11 @@ KEYS = (str, int, float, bool, bytes, type(None))
 
 
 class PickleError(Exception):
-    """The pickle is damaged, or asks for what is not allowed."""
+    """The pickle is damaged."""
+
+
+class Refused(PickleError):
+    """It asks for what is not allowed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +110,7 @@ class _Machine:
         elif hasattr(self, f"do_{instruction.lower()}"):
             getattr(self, f"do_{instruction.lower()}")(argument)
         else:
-            raise PickleError(f"the instruction {instruction} (at byte {position}) has no place in a file of weights")
+            raise Refused(f"the instruction {instruction} (at byte {position}) has no place in a file of weights")
 
     def result(self) -> Any:
         value = self.pop()
@@ -212,14 +216,14 @@ class _Machine:
     def look_up(self, module: Any, name: Any) -> Any:
         known = self.names.get((module, name)) if isinstance(module, str) and isinstance(name, str) else None
         if known is None:
-            raise PickleError(f"it names {_short(module)}.{_short(name)}, which is not on the list of allowed names")
+            raise Refused(f"it names {_short(module)}.{_short(name)}, which is not on the list of allowed names")
         return known if known.value is None else known.value
 
     def do_reduce(self, _: None) -> None:
         function, arguments = self.take(2)
         if not isinstance(function, Name) or function.make is None or not isinstance(arguments, tuple):
             what = function.text if isinstance(function, Name) else f"a {type(function).__name__}"
-            raise PickleError(f"it calls {what}, which cannot be called")
+            raise Refused(f"it calls {what}, which cannot be called")
         try:
             self.stack.append(function.make(*arguments))
         except (TypeError, ValueError, OverflowError) as error:
@@ -229,7 +233,7 @@ class _Machine:
         """The attributes of an OrderedDict: PyTorch keeps the versions of modules there. They are left out."""
         state = self.pop()
         if not isinstance(self.top(), OrderedDict) or not isinstance(state, dict):
-            raise PickleError(f"it sets attributes of a {type(self.top()).__name__}, which is not allowed")
+            raise Refused(f"it sets attributes of a {type(self.top()).__name__}, which is not allowed")
 
     def do_binpersid(self, _: None) -> None:
         description = self.pop()

@@ -100,7 +100,7 @@ class _Writer:
             if -(2**31) <= value < 2**31:
                 write(pickle.BININT + struct.pack("<i", value))
             else:
-                write(pickle.LONG4 + struct.pack("<i", len(data)) + data)
+                write(pickle.LONG1 + struct.pack("<B", len(data)) + data)
         elif isinstance(value, float):
             write(pickle.BINFLOAT + struct.pack(">d", value))
         else:
