@@ -8,7 +8,7 @@ This file is the public face; names and arguments are PyTorch's. Where to start 
     minidl/ops/im2col.py         convolution as a matrix product
 """
 
-from minidl import autograd, cuda, data, nn, optim
+from minidl import autograd, cuda, data, nn, onnx, optim
 from minidl.autograd import gradcheck
 from minidl.backend import (
     Generator,

@@ -104,6 +104,7 @@ def apply(operation: type[Function], *inputs: Any, **options: Any) -> Any:
         outputs.append(y)
     returned = tuple(outputs) if type(result) is tuple else y
     for listener in listeners:
+        node.options = options
         listener(node, inputs, returned)
     return returned
 

@@ -26,6 +26,7 @@ LAYERS = [
     "minidl.optim minidl.data",
     "minidl.training",
     "minidl.inspect",
+    "minidl.onnx",
     "minidl",  # the public face: minidl/__init__.py
     "architectures",
     "minidl.cli",
