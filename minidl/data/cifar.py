@@ -87,6 +87,9 @@ class CIFAR10(ArrayDataset):
         self.train = train
         self.partial = partial
         paths = self._partial_paths() if partial else self._paths(download)
+        if not paths:
+            pattern = self.train_pattern if train else self.test_pattern
+            raise missing(type(self).__name__, f"no file {pattern} is there", [self.archive], self.root)
         data, targets = self._read(paths)
         if partial:
             files = self.train_files if train else self.test_files
@@ -110,8 +113,8 @@ class CIFAR10(ArrayDataset):
         absent = self._absent(wanted)
         if absent:
             archive = find([self.archive.name], self._places)
-            there = len(wanted) - len(absent)
-            also = f"or use the {there} of {len(wanted)} files that are there: partial=True" if there else None
+            part = self._partial_paths()
+            also = f"or use what is there, {', '.join(path.name for path in part)}: partial=True" if part else None
             if archive is None and not download:
                 what = f"not there: {', '.join(absent)}, nor {self.archive.name}"
                 options = "or let download=True fetch it" + (f", {also}" if also else "")
@@ -137,12 +140,13 @@ class CIFAR10(ArrayDataset):
             archive.unlink()
 
     def _partial_paths(self) -> list[Path]:
+        """What there is of the split's files, under whatever name that begins like theirs."""
         pattern = self.train_pattern if self.train else self.test_pattern
         for place in self._places:
             paths = sorted(path for path in place.glob(pattern) if path.is_file())
             if paths:
                 return paths
-        raise missing(type(self).__name__, f"no file {pattern} is there", [self.archive], self.root)
+        return []
 
     # ------------------------------------------------------------------------------------------- what is in them
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
@@ -23,19 +25,27 @@ class _Refused(Exception):
     """What an address offers is not the file."""
 
 
-def download(file: RemoteFile, folder: Path, where: str, why: str = "", also: str | None = None) -> Path:
+def download(
+    file: RemoteFile,
+    folder: Path,
+    where: str,
+    why: str = "",
+    also: str | None = None,
+    wanted: Sequence[RemoteFile] = (),
+) -> Path:
     """Download `file` into `folder`, with a progress bar; returns its path.
 
     Until it is complete and its MD5 is right, it is called NAME.part. One that was interrupted is gone on with.
     DataError, in the name of `where`, if no address gives the file: `why` it is wanted, what went wrong, and where to
-    put one that you get yourself (or what else there is to do: `also`).
+    put it, and the others that are `wanted`, if you get them yourself (or what else there is to do: `also`).
     """
+    wanted = wanted or [file]
     part, target = folder / f"{file.name}.part", folder / file.name
     reasons = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise missing(where, f"{why}cannot make the folder for {file.name}: {error}", [file], folder, also) from None
+        raise missing(where, f"{why}cannot make the folder for {file.name}: {error}", wanted, folder, also) from None
     addresses = deque(file.addresses)
     while addresses:
         address = addresses.popleft()
@@ -52,7 +62,9 @@ def download(file: RemoteFile, folder: Path, where: str, why: str = "", also: st
             return target
         except (OSError, HTTPException, _Refused) as error:
             reasons.append(f"\n  {address}: {error or type(error).__name__}")
-    raise missing(where, f"{why}{file.name} could not be downloaded{''.join(reasons)}", [file], folder, also)
+    with suppress(OSError):  # there is something in it
+        folder.rmdir()
+    raise missing(where, f"{why}{file.name} could not be downloaded{''.join(reasons)}", wanted, folder, also)
 
 
 def md5(path: Path) -> str:

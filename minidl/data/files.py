@@ -32,8 +32,9 @@ class RemoteFile:
     md5: str
     addresses: tuple[str, ...]
 
-    def __str__(self) -> str:
-        return f"{self.name} ({self.size:,} bytes, MD5 {self.md5}) from {' or '.join(self.addresses)}"
+    def lines(self) -> list[str]:
+        """What somebody who gets the file by hand must know."""
+        return [f"{self.name}: {self.size:,} bytes, MD5 {self.md5}, from", *(f"  {place}" for place in self.addresses)]
 
 
 def data_folder(root: str | Path | None = None) -> Path:
@@ -58,8 +59,10 @@ def find(names: Iterable[str], folders: Iterable[Path]) -> Path | None:
 
 def missing(where: str, what: str, files: Sequence[RemoteFile], folder: Path, also: str | None = None) -> DataError:
     """The error that says `what` is not there, and which files to put into which folder."""
-    lines = [f"put into {folder.absolute()}", *(f"    {file}" for file in files)]
-    return DataError(explain(where, what, help="\n".join([*lines, *([f"  {also}"] if also else [])])))
+    lines = [f"put into the folder {folder.absolute()}"]
+    lines += [f"    {line}" for file in files for line in file.lines()]
+    lines += [f"  {also}"] if also else []
+    return DataError(explain(where, what, help="\n".join(lines)))
 
 
 def damaged(path: Path, what: str) -> DataError:

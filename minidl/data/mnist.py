@@ -76,7 +76,7 @@ class MNIST(ArrayDataset):
             listed = " and ".join(file.name for file in absent)
             raise missing(name, f"not there: {listed}", absent, places[0], "or let download=True fetch it")
         paths = {
-            what: path if path is not None else download_file(wanted[what], places[0], name)
+            what: path if path is not None else download_file(wanted[what], places[0], name, wanted=absent)
             for what, path in found.items()
         }
         _check_owner(name, paths["labels"])
