@@ -46,16 +46,16 @@ def help_with_names(own: Mapping[str, Any], given: Mapping[str, Any]) -> str:
     for key, value in given.items():
         if key not in own and isinstance(value, Mapping) and any(isinstance(each, Tensor) for each in value.values()):
             return f'\n  help: this is a checkpoint; its weights are in ["{key}"]: load_state_dict(checkpoint["{key}"])'
-    foreign = _common_prefix(given, own)
+    foreign = common_prefix(given, own)
     if foreign:
         return f'\n  help: each name begins with "{foreign}": load_state_dict(state_dict, rename={{"{foreign}": ""}})'
-    lacking = _common_prefix(own, given)
+    lacking = common_prefix(own, given)
     if lacking:
         return f'\n  help: each name lacks "{lacking}": load_state_dict(state_dict, rename={{"": "{lacking}"}})'
     return ""
 
 
-def _common_prefix(longer: Mapping[str, Any], shorter: Mapping[str, Any]) -> str:
+def common_prefix(longer: Mapping[str, Any], shorter: Mapping[str, Any]) -> str:
     """What all names of `longer` begin with so that, without it, most of them stand in `shorter`; or ""."""
     names = list(longer)
     if not names or not all(isinstance(name, str) for name in names):
