@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import tarfile
 import tempfile
 import zlib
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
-from minidl.data.files import DataError, damaged
+from minidl.data.files import GZIP, DataError, damaged
 from minidl.errors import explain
 
 
 def extract(archive: Path, folder: Path, most: int = 1 << 30) -> list[Path]:
-    """Unpack the tar file `archive` (compressed or not) into `folder`; returns the paths of its files.
+    """Unpack the tar file `archive` (compressed by gzip or not) into `folder`; returns the paths of its files.
 
     Only ordinary files and folders with names that stay inside: no links, no devices, no `..`, no absolute path; and no
     more than `most` bytes. All or nothing: the files appear once the whole archive has been read. DataError otherwise.
@@ -23,7 +25,7 @@ def extract(archive: Path, folder: Path, most: int = 1 << 30) -> list[Path]:
     with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder) as name:
         workshop = Path(name)
         try:
-            with tarfile.open(archive) as tar:
+            with _decompressed(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
                 for member in tar:
                     inside = _checked(archive, member)
                     if member.isdir():
@@ -36,12 +38,21 @@ def extract(archive: Path, folder: Path, most: int = 1 << 30) -> list[Path]:
                     source = tar.extractfile(member)
                     with source, (workshop / inside).open("wb") as target:  # type: ignore[union-attr]
                         shutil.copyfileobj(source, target)  # type: ignore[arg-type]
-        except (tarfile.TarError, EOFError, zlib.error) as error:
+                while stream.read(1 << 20):  # to the very end, where gzip's checksum is
+                    pass
+        except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise damaged(archive, f"is damaged: {error}") from error
         for inside in paths:
             (folder / inside).parent.mkdir(parents=True, exist_ok=True)
             os.replace(workshop / inside, folder / inside)
     return [folder / inside for inside in paths]
+
+
+def _decompressed(archive: Path) -> BinaryIO:
+    """The archive as a stream, through gzip if it begins like that."""
+    with archive.open("rb") as stream:
+        compressed = stream.read(len(GZIP)) == GZIP
+    return gzip.open(archive, "rb") if compressed else archive.open("rb")  # type: ignore[return-value]
 
 
 def _checked(archive: Path, member: tarfile.TarInfo) -> PurePosixPath:

@@ -18,6 +18,8 @@ from pathlib import Path
 
 from minidl.errors import explain
 
+GZIP = b"\x1f\x8b"  # how a file that gzip compressed begins
+
 
 class DataError(RuntimeError):
     """A file of a data set is missing, cannot be downloaded, or is damaged. The text says which, and what to do."""

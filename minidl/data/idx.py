@@ -17,10 +17,9 @@ from pathlib import Path
 
 import numpy
 
-from minidl.data.files import damaged
+from minidl.data.files import GZIP, damaged
 
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-GZIP = b"\x1f\x8b"
 
 
 def read_idx(path: Path) -> numpy.ndarray:
