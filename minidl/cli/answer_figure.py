@@ -34,24 +34,26 @@ def answer_figure(
     occluded: numpy.ndarray,
 ) -> Figure:
     """image: (C, H, W) with values 0..1; saliency, occluded: (H, W), as minidl.inspect.attribution gives them."""
-    figure = Figure(figsize=(13.2, 3.9), dpi=150, layout="constrained", facecolor="white")
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06, wspace=0.02)  # type: ignore[union-attr, call-arg]
+    figure = Figure(figsize=(13.2, 4.2), dpi=150, layout="constrained", facecolor="white")
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.05)  # type: ignore[union-attr, call-arg]
     best = answers[0]
     figure.suptitle(
-        f"{title}: {network} says {best.name}, {_percent(best.probability)}", fontsize=14, fontweight="bold", color=INK
+        f"{title}: {network} says {best.name}, {percent(best.probability)}", fontsize=14, fontweight="bold", color=INK
     )
-    axes = figure.subplots(1, 4, width_ratios=[1, 1.08, 1.1, 1.1])
-    _draw_image(axes[0], image)
-    _draw_answers(axes[1], answers)
-    _draw_saliency(figure, axes[2], image, saliency)
-    _draw_occlusion(figure, axes[3], image, best, occluded)
+    upper, lower = figure.subplots(2, 4, height_ratios=[1, 0.045])  # colour bars below the maps
+    for axes in lower[:2]:
+        axes.set_visible(False)
+    _draw_image(upper[0], image)
+    _draw_answers(upper[1], answers)
+    _draw_saliency(upper[2], lower[2], image, saliency)
+    _draw_occlusion(upper[3], lower[3], image, best, occluded)
     return figure
 
 
 def _draw_image(axes: Axes, image: numpy.ndarray) -> None:
     shown = image.transpose(1, 2, 0) if len(image) == 3 else image[0]
     axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    _frame(axes, "What the network reads", f"{image.shape[2]} × {image.shape[1]} pixels")
+    _frame(axes, f"What the network reads: {image.shape[2]}×{image.shape[1]}")
 
 
 def _draw_answers(axes: Axes, answers: Sequence[Answer]) -> None:
@@ -64,7 +66,8 @@ def _draw_answers(axes: Axes, answers: Sequence[Answer]) -> None:
     for place, answer in zip(places, answers, strict=True):
         weight = "bold" if place == 0 else "normal"
         axes.text(0, place - 0.08, _short(answer.name), va="bottom", fontsize=11, color=INK, fontweight=weight)
-        axes.text(1, place - 0.08, _percent(answer.probability), va="bottom", ha="right", fontsize=11, color=GREY)
+        axes.text(1, place - 0.08, percent(answer.probability), va="bottom", ha="right", fontsize=11, color=GREY)
+    axes.set_box_aspect(1)
     axes.set_xlim(0, 1)
     axes.set_ylim(len(answers) - 0.4, -0.6)
     axes.set_xticks([])
@@ -73,25 +76,25 @@ def _draw_answers(axes: Axes, answers: Sequence[Answer]) -> None:
     axes.set_title(f"The {len(answers)} most probable classes", fontsize=12, color=INK, loc="left")
 
 
-def _draw_saliency(figure: Figure, axes: Axes, image: numpy.ndarray, saliency: numpy.ndarray) -> None:
+def _draw_saliency(axes: Axes, bar: Axes, image: numpy.ndarray, saliency: numpy.ndarray) -> None:
     """Of the hundredth part with the largest values all are drawn alike: single pixels would hide the rest."""
     strongest = float(numpy.quantile(saliency, 0.99)) or float(saliency.max()) or 1.0
     _draw_faded(axes, image)
     drawn = axes.imshow(saliency / strongest, cmap=HEAT, vmin=0, vmax=1, interpolation="nearest")
-    _frame(axes, "Saliency", "how fast the score changes with a pixel")
-    bar = _colour_bar(figure, axes, drawn)
-    bar.set_ticks([0, 1], labels=["not", "most"])
+    _frame(axes, "Saliency")
+    _draw_scale(bar, drawn, {0: "nothing", 1: "the most"}, "how much the score changes with a pixel")
 
 
-def _draw_occlusion(figure: Figure, axes: Axes, image: numpy.ndarray, best: Answer, occluded: numpy.ndarray) -> None:
+def _draw_occlusion(axes: Axes, bar: Axes, image: numpy.ndarray, best: Answer, occluded: numpy.ndarray) -> None:
     """What is lost: orange where hiding the pixel makes the class less probable, blue where more."""
     lost = best.probability - occluded
-    reach = max(float(numpy.abs(lost).max()), 0.01)
+    reach = max(float(numpy.abs(lost).max()), 1e-6)
+    text = f"{100 * reach:.2g}%"
     _draw_faded(axes, image)
     drawn = axes.imshow(lost, cmap=CHANGE, norm=TwoSlopeNorm(0, -reach, reach), interpolation="bilinear")
-    _frame(axes, "Occlusion", "what hiding a pixel takes from the probability")
-    bar = _colour_bar(figure, axes, drawn)
-    bar.set_ticks([-reach, 0, reach], labels=[f"+{_percent(reach)}", "0", f"−{_percent(reach)}"])
+    _frame(axes, "Occlusion")
+    ticks = {-reach: f"gains {text}", 0: "0", reach: f"loses {text}"}
+    _draw_scale(bar, drawn, ticks, "what the probability does without a pixel")
 
 
 def _draw_faded(axes: Axes, image: numpy.ndarray) -> None:
@@ -100,24 +103,33 @@ def _draw_faded(axes: Axes, image: numpy.ndarray) -> None:
     axes.imshow(PAPER + (1 - PAPER) * gray, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
 
 
-def _colour_bar(figure: Figure, axes: Axes, drawn: Any) -> Any:
-    bar = figure.colorbar(drawn, ax=axes, fraction=0.046, pad=0.03)
+def _draw_scale(axes: Axes, drawn: Any, ticks: dict[float, str], words: str) -> None:
+    """The colour bar of a map, what its ends mean, and what it shows."""
+    bar = axes.get_figure().colorbar(drawn, cax=axes, orientation="horizontal")  # type: ignore[union-attr]
     bar.outline.set_visible(False)  # type: ignore[operator]
-    bar.ax.tick_params(labelsize=9.5, colors=GREY, length=0)
-    return bar
+    bar.set_ticks(list(ticks), labels=list(ticks.values()))
+    labels = axes.get_xticklabels()
+    labels[0].set_horizontalalignment("left")
+    labels[-1].set_horizontalalignment("right")
+    axes.tick_params(labelsize=9.5, colors=GREY, length=0)
+    axes.set_xlabel(words, fontsize=10.5, color=GREY)
 
 
-def _frame(axes: Axes, title: str, words: str) -> None:
+def _frame(axes: Axes, title: str) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_color(LINE)
     axes.set_title(title, fontsize=12, color=INK, loc="left")
-    axes.set_xlabel(words, fontsize=10.5, color=GREY)
 
 
-def _percent(fraction: float) -> str:
-    """Rounded down: only certainty is 100 %."""
-    return f"{int(1000 * fraction) / 10:g}%"
+def percent(fraction: float, digits: int = 1) -> str:
+    """Only certainty is 100 %, and only the impossible 0 %: what would be rounded to them is >99.9% or <0.1%."""
+    unit = 10.0**-digits
+    if 100 * fraction >= 100 - unit / 2:
+        return f">{100 - unit:.{digits}f}%"
+    if 100 * fraction < unit / 2:
+        return f"<{unit:.{digits}f}%"
+    return f"{100 * fraction:.{digits}f}%"
 
 
 def _short(name: str, most: int = 26) -> str:

@@ -12,7 +12,7 @@ import numpy
 from tqdm import tqdm
 
 from architectures.catalog import Network
-from minidl.cli.answer_figure import Answer, answer_figure
+from minidl.cli.answer_figure import Answer, answer_figure, percent
 from minidl.cli.arguments import CommandError, output_folder, positive_int
 from minidl.cli.networks import add_network_arguments, chosen, explained
 from minidl.cli.preprocessing import add_normalization_arguments, finished, normalization, photograph
@@ -87,7 +87,7 @@ def _name(network: Network, model: Module, path: Path, image: Tensor, classes: S
     names = [f"class {i}" if classes is None else classes[i] for i in order]
     print(path)
     for i, name in zip(order, names, strict=True):
-        print(f"  {probabilities[i]:7.2%}  {name}")
+        print(f"  {percent(probabilities[i], 2):>7}  {name}")
     return [Answer(int(i), name, float(probabilities[i])) for i, name in zip(order, names, strict=True)]
 
 

@@ -121,8 +121,8 @@ def silu(g, x):
 
 @converts(ops.Softplus)
 def softplus(g, x, *, beta, threshold):
-    """Without the threshold, above which the result is x: the difference is below exp(-threshold)."""
-    return g("Div", g("Softplus", g("Mul", x, g.number(beta, x))), g.number(beta, x))
+    z = g("Mul", x, g.number(beta, x))
+    return g("Where", g("Greater", z, g.number(threshold, x)), x, g("Div", g("Softplus", z), g.number(beta, x)))
 
 
 @converts(ops.Hardsigmoid)
@@ -193,7 +193,7 @@ def max_pool2d(g, x, *, kernel_size, stride, padding, dilation, ceil_mode, retur
         raise NoForm("its indices are used")
     more = _missing(x, kernel_size, stride, padding, dilation, ceil_mode)
     settings = {"kernel_shape": kernel_size, "strides": stride, "dilations": dilation}
-    return g("MaxPool", x, pads=_pads(padding, more), **settings)
+    return _pool(g, "MaxPool", x, pads=_pads(padding, more), **settings)
 
 
 @converts(ops.AvgPool2d)
@@ -203,13 +203,22 @@ def avg_pool2d(g, x, *, kernel_size, stride, padding, ceil_mode, count_include_p
     settings = {"kernel_shape": kernel_size, "strides": stride, "pads": _pads(padding, more)}
     inside = not any(map(any, padding)) or not count_include_pad  # only pixels of the image count
     if divisor_override is None and (inside or not any(more)):
-        return g("AveragePool", x, count_include_pad=int(not inside), **settings)
-    mean = g("AveragePool", x, count_include_pad=1, **settings)
+        return _pool(g, "AveragePool", x, count_include_pad=int(not inside), **settings)
+    mean = _pool(g, "AveragePool", x, count_include_pad=1, **settings)
     whole = kernel_size[0] * kernel_size[1]
     if divisor_override is not None:
         return g("Mul", mean, g.number(whole / divisor_override, x))
     rows, columns = (_pixels(x, i, kernel_size, stride, padding, ceil_mode) for i in range(2))
     return g("Mul", mean, (whole / numpy.outer(rows, columns)).astype(x.dtype))
+
+
+def _pool(g: Graph, kind: str, x: Value, **settings: Any) -> str:
+    """Pooling takes a batch there; one image is made one."""
+    if len(x.shape) == 4:
+        return g(kind, x, **settings)
+    if len(x.shape) != 3:
+        raise NoForm(f"it takes {len(x.shape)} dimensions")
+    return g("Squeeze", g(kind, g("Unsqueeze", x, g.ints(0)), **settings), g.ints(0))
 
 
 def _missing(x: Value, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> tuple[int, int]:
@@ -247,12 +256,12 @@ def adaptive_avg_pool2d(g, x, *, output_size):
     """The mean over a window is that of its rows, then of its columns: two matrix products, where no pooling fits."""
     image_size = x.shape[-2:]
     if output_size == (1, 1):
-        return g("GlobalAveragePool", x) if len(x.shape) == 4 else _reduce(g, "ReduceMean", x, (1, 2), True)
+        return _pool(g, "GlobalAveragePool", x)
     if output_size == image_size:
         return g("Identity", x)
-    if all(size % count == 0 for size, count in zip(image_size, output_size, strict=True)) and len(x.shape) == 4:
+    if all(size % count == 0 for size, count in zip(image_size, output_size, strict=True)):
         window = tuple(size // count for size, count in zip(image_size, output_size, strict=True))
-        return g("AveragePool", x, kernel_shape=window, strides=window)
+        return _pool(g, "AveragePool", x, kernel_shape=window, strides=window)
     rows, columns = (_means(size, count, x.dtype) for size, count in zip(image_size, output_size, strict=True))
     return g("MatMul", g("MatMul", rows, x), columns.T)
 
@@ -272,7 +281,7 @@ def adaptive_max_pool2d(g, x, *, output_size, return_indices):
     if return_indices or any(size % count for size, count in zip(image_size, output_size, strict=True)):
         raise NoForm("its indices are used, or its windows are of different sizes")
     window = tuple(size // count for size, count in zip(image_size, output_size, strict=True))
-    return g("MaxPool", x, kernel_shape=window, strides=window)
+    return _pool(g, "MaxPool", x, kernel_shape=window, strides=window)
 
 
 def _pads(padding: Any, more: tuple[int, int] = (0, 0)) -> tuple[int, ...]:
@@ -297,7 +306,12 @@ def batch_norm(g, x, weight, bias, mean, variance, *, eps):
 def local_response_norm(g, x, *, size, alpha, beta, k):
     if size % 2 == 0:
         raise NoForm(f"an even size, here {size}, takes one channel more on the other side there")
-    return g("LRN", x, size=size, alpha=alpha, beta=beta, bias=k)
+    settings = {"size": size, "alpha": alpha, "beta": beta, "bias": k}
+    if len(x.shape) == 4:
+        return g("LRN", x, **settings)
+    channels, *image = sizes(x)  # onnxruntime takes images only; where a pixel lies does not matter
+    y = g("LRN", g("Reshape", x, g.ints(0, channels, -1, 1)), **settings)
+    return g("Reshape", y, g.ints(0, channels, *image))
 
 
 @converts(ops.GroupNorm)

@@ -102,7 +102,9 @@ def _run(model: Module, images: Tensor) -> Recording:
             results.append(result)
         recording.steps.append(Step(type(node), dict(node.options), taken, results, path[-1]))
 
-    with _evaluating(model), _paths(model, path), enable_grad(), listening(ran):
+    # Untrained networks of many layers overflow; the values do not matter.
+    quiet = numpy.errstate(all="ignore")
+    with quiet, _evaluating(model), _paths(model, path), enable_grad(), listening(ran):
         outputs = model(images)
     recording.outputs = [value_of(each) for each in (outputs if isinstance(outputs, (tuple, list)) else (outputs,))]
     return recording
