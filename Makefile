@@ -15,7 +15,7 @@ PEERS_PYTHON := $(subst $(VENV),$(PEERS),$(RUN))
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-torch lint bench bench-peers peers overfit clean
+.PHONY: help demo test test-torch test-onnx lint bench bench-peers peers overfit clean
 
 help: ## Show this list
 	@echo "minidl: a deep-learning framework to read, step through and train real networks with"
@@ -32,6 +32,9 @@ test: $(VENV)/.installed ## Every check: gradients, networks, training (PyTorch 
 
 test-torch: $(VENV)/.torch ## Install PyTorch into .venv and run the agreement with it
 	$(RUN) -m pytest -m torch $(ARGS)
+
+test-onnx: $(VENV)/.onnx ## Install onnx and onnxruntime into .venv; check and run the exported networks
+	$(RUN) -m pytest -m onnx $(ARGS)
 
 lint: $(VENV)/.lint ## ruff (format and rules) and mypy
 	$(RUN) -m ruff format --check .
@@ -65,6 +68,10 @@ $(VENV)/.installed: pyproject.toml
 
 $(VENV)/.lint: $(VENV)/.installed
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[lint]"
+	@$(RUN) -c "open('$@', 'w')"
+
+$(VENV)/.onnx: $(VENV)/.installed
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[onnx]"
 	@$(RUN) -c "open('$@', 'w')"
 
 $(VENV)/.torch: $(VENV)/.installed

@@ -8,7 +8,7 @@ This file is the public face; names and arguments are PyTorch's. Where to start 
     minidl/ops/im2col.py         convolution as a matrix product
 """
 
-from minidl import autograd, cuda, data, nn, optim
+from minidl import autograd, cuda, data, nn, onnx, optim
 from minidl.autograd import gradcheck
 from minidl.backend import (
     Generator,
@@ -114,6 +114,7 @@ from minidl.functional.shape import (
     unsqueeze,
 )
 from minidl.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from minidl.serialization import load, save
 from minidl.tensor import Tensor, apply
 
 __version__ = "0.1.0"

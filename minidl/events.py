@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-Listener = Callable[[Any, tuple, Any], None]  # the Function that ran, its inputs, its output or tuple of outputs
+# The Function that ran (its settings are in node.options), its inputs, its output or tuple of outputs.
+Listener = Callable[[Any, tuple, Any], None]
 
 listeners: list[Listener] = []  # apply() looks here after each forward
 

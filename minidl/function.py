@@ -48,6 +48,7 @@ class Function:
     saved: tuple[Any, ...] | None = ()  # what backward needs; None once the engine has freed it
     hooks: dict[int, list] | None = None  # for each output: functions of its gradient, see Tensor.register_hook
     keepers: dict[int, Callable] = {}  # noqa: RUF012 (never changed, only replaced)  # see Tensor.retain_grad; after the hooks
+    options: dict[str, Any] = {}  # noqa: RUF012 (never changed)  # that forward was called with; set where somebody listens
     multiply_adds = 0  # that forward took; the operations with a matrix product set it
     keeps_gradient = False  # True for the end of the graph at a leaf, which stores the array that it is given
 

@@ -99,6 +99,7 @@ def apply(operation: type[Function], *inputs: Any, **options: Any) -> Any:
     else:
         returned = _wrap(result, node)
     for listener in listeners:
+        node.options = options
         listener(node, inputs, returned)
     return returned
 

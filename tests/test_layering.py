@@ -22,10 +22,11 @@ LAYERS = [
     "minidl.tensor",
     "minidl.creation minidl.functional minidl.gradcheck",
     "minidl.autograd",
-    "minidl.nn",
+    "minidl.nn minidl.serialization",
     "minidl.optim minidl.data",
     "minidl.training",
     "minidl.inspect",
+    "minidl.onnx",
     "minidl",  # the public face: minidl/__init__.py
     "architectures",
     "minidl.cli",

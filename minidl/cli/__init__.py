@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 import minidl
-from minidl.cli import compare, demo, graph, lecture, nets, receptive_field, summary
+from minidl.cli import classify, compare, demo, evaluate, export, graph, lecture, nets, receptive_field, summary
 from minidl.cli.arguments import CommandError
 
 COMMANDS = {
@@ -20,6 +20,9 @@ COMMANDS = {
     "summary": summary,
     "receptive-field": receptive_field,
     "graph": graph,
+    "evaluate": evaluate,
+    "classify": classify,
+    "export": export,
     "lecture": lecture,
     "compare": compare,
 }

@@ -30,6 +30,7 @@ from minidl.backend import float32, float64, is_array
 from minidl.errors import explain
 from minidl.nn.backward_hook import BackwardWatch
 from minidl.nn.parameter import Parameter
+from minidl.nn.state_names import Rename, help_with_names, renamed
 from minidl.tensor import RemovableHandle, Tensor, parse_to
 
 
@@ -319,14 +320,22 @@ class Module:
                 state[_join(path, name)] = tensor.detach()
         return state
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, *, rename: Rename | None = None
+    ) -> IncompatibleKeys:
         """Copy values (Tensors, arrays or numbers) into the parameters and buffers of the same names.
+
+        rename: what the names of `state_dict` are to become, before they are compared. {"module.": "", ...} replaces
+        the beginning of a name, by the first rule that fits it; a function takes a name and returns one.
 
         RuntimeError that lists every problem, with nothing loaded: missing or unexpected names (unless `strict` is
         False), shapes that differ, floats for ints. float64 goes into float32 and back, as in PyTorch.
+        ValueError: two names become one by `rename`.
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
+        if rename is not None:
+            state_dict = renamed(state_dict, rename)
         own = self.state_dict()
         optional = {
             _join(path, name)
@@ -360,7 +369,8 @@ class Module:
                 )
         if problems:
             name = type(self).__name__
-            raise RuntimeError(f"Error(s) in loading state_dict for {name}:\n\t" + "\n\t".join(problems))
+            help = help_with_names(own, state_dict) if strict else ""
+            raise RuntimeError(f"Error(s) in loading state_dict for {name}:\n\t" + "\n\t".join(problems) + help)
 
         for name, value in values.items():
             own[name].copy_(value)  # detached, so not recorded, and in the memory of the parameter

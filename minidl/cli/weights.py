@@ -1,0 +1,97 @@
+"""A network with the weights of a file: what the commands share that use one."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import minidl
+from architectures.catalog import Network
+from minidl.cli.arguments import CommandError
+from minidl.cli.blank import undrawn
+from minidl.nn import Module
+from minidl.nn.state_names import common_prefix
+from minidl.serialization import LoadError
+from minidl.tensor import Tensor
+
+INSIDE = ("state_dict", "model_state_dict", "model", "net", "weights")  # where checkpoints keep the weights
+OURS, NOT_OURS = "model.", "optimizer."  # the two kinds of names in a checkpoint of `minidl train`
+
+
+def add_weights_arguments(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    """--weights and --rename, for `with_weights`."""
+    add = parser.add_argument
+    file = ".pth, .pt, .th, .safetensors, .npz or .caffemodel"
+    add("--weights", type=Path, metavar="F", required=required, help=f"the file of the weights: {file}")
+    add(
+        "--rename",
+        type=_rule,
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help="names that begin with OLD begin with NEW instead; may be given several times",
+    )
+
+
+def _rule(text: str) -> tuple[str, str]:
+    old, equals, new = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"must be OLD=NEW such as module.=, got {text!r}")
+    return old, new
+
+
+def with_weights(network: Network, arguments: argparse.Namespace, **options: Any) -> Module:
+    """The network, built with these options, with the weights of the file, in eval mode. What was done is printed.
+
+    CommandError: no such file, a file that is no weights, weights of another network.
+    """
+    path = arguments.weights
+    state = _state_dict(path)
+    with undrawn():
+        model = network.build(**options)
+    rules = dict(arguments.rename)
+    prefix = common_prefix(state, model.state_dict())
+    if not rules and prefix:
+        rules = {prefix: ""}
+        print(f'All names in {path.name} begin with "{prefix}", which is left away')
+    try:
+        model.load_state_dict(state, rename=rules)
+    except (RuntimeError, ValueError) as error:
+        raise CommandError(f"{path} does not fit {network.name}: {_shortened(str(error))}") from None
+    return model.eval()
+
+
+def _state_dict(path: Path) -> dict[str, Tensor]:
+    """The weights in the file, also where they are a part of a checkpoint."""
+    try:
+        content = minidl.load(path)
+    except LoadError as error:
+        raise CommandError(str(error).removeprefix("load(): ")) from None
+    except OSError as error:
+        raise CommandError(f"cannot read {path}: {error.strerror}") from None
+    if _is_state_dict(content):
+        if all(name.startswith((OURS, NOT_OURS)) for name in content):
+            return {name: value for name, value in content.items() if name.startswith(OURS)}
+        return content
+    for key in INSIDE:
+        if isinstance(content, Mapping) and _is_state_dict(content.get(key)):
+            return content[key]
+    what = f"has the entries {', '.join(map(str, content))}" if isinstance(content, Mapping) else "is no dictionary"
+    raise CommandError(f"{path} {what}, and no weights by name")
+
+
+def _is_state_dict(value: Any) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and len(value) > 0
+        and all(isinstance(name, str) and isinstance(each, Tensor) for name, each in value.items())
+    )
+
+
+def _shortened(text: str, most: int = 160) -> str:
+    """Of each line that lists names, the beginning: there may be hundreds."""
+    lines = [line.strip() for line in text.splitlines()[1:]] or [text]
+    shown = [line if len(line) <= most else line[:most].rsplit(" ", 1)[0] + " ..." for line in lines]
+    return "; ".join(shown[:3] + [line for line in shown[3:] if line.startswith("help")])
