@@ -24,8 +24,8 @@ LAYERS = [
     "minidl.autograd",
     "minidl.nn",
     "minidl.optim minidl.data",
+    "minidl.checkpoint minidl.inspect",
     "minidl.training",
-    "minidl.inspect",
     "minidl",  # the public face: minidl/__init__.py
     "architectures",
     "minidl.cli",

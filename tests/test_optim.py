@@ -7,7 +7,6 @@ import copy
 import importlib
 import importlib.util
 import math
-import warnings
 
 import numpy
 import pytest

@@ -257,13 +257,10 @@ class OneCycleLR(LRScheduler):
         if self.last_epoch > self.total_steps:
             rule = f"Tried to step {self.last_epoch} times. The specified number of total steps is {self.total_steps}"
             raise ValueError(explain("OneCycleLR", rule))
-        start = 0.0
-        for end, *names in self.phases:
-            if self.last_epoch <= end:
-                break
-            start, last_start = end, start
-        else:  # one step beyond the last phase, which PyTorch allows
-            start = last_start
+        last = len(self.phases) - 1  # also for one step beyond it, which PyTorch allows
+        number = next((number for number, phase in enumerate(self.phases) if self.last_epoch <= phase[0]), last)
+        start = self.phases[number - 1][0] if number else 0.0
+        end, *names = self.phases[number]
         share = (self.last_epoch - start) / (end - start)
         rates = []
         for group in self.optimizer.param_groups:
