@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy
@@ -74,6 +75,26 @@ class Subset(Dataset):
         """`batch(positions)`, where `dataset` has it: without, the attribute is missing here too."""
         batch = self.dataset.batch
         return lambda positions: batch([self.indices[position] for position in positions])
+
+
+class ConcatDataset(Dataset):
+    """Datasets one after the other, as one. ValueError: none of them."""
+
+    def __init__(self, datasets: Iterable[Any]):
+        self.datasets = list(datasets)
+        if not self.datasets:
+            raise ValueError(explain("ConcatDataset", "takes at least one dataset"))
+        self.cumulative_sizes = numpy.cumsum([len(dataset) for dataset in self.datasets]).tolist()
+
+    def __getitem__(self, index: int) -> Any:
+        if not -len(self) <= index < len(self):
+            raise IndexError(explain("ConcatDataset", f"index {index} is out of range for {len(self)} samples"))
+        index %= len(self)
+        part = bisect_right(self.cumulative_sizes, index)
+        return self.datasets[part][index - (self.cumulative_sizes[part - 1] if part else 0)]
+
+    def __len__(self) -> int:
+        return self.cumulative_sizes[-1]
 
 
 def random_split(dataset: Any, lengths: Sequence[int | float], generator: Generator | None = None) -> list[Subset]:
