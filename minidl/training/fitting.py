@@ -38,7 +38,8 @@ def fit(
         model, optimizer, loss_fn, train_loader, test_loader, epochs, scheduler=scheduler, schedule_by=schedule_by
     )
     console = Console()
-    observers: list[Observer] = [Watch(), *([console] if progress else [])]
+    observers: list[Observer] = [] if optimizer.state else [Watch()]  # a second call goes on with what is learnt
+    observers += [console] if progress else []
     try:
         training.run(*observers)
     except KeyboardInterrupt:

@@ -1,8 +1,8 @@
 """The folder of a run: its checkpoints and its log.
 
-    last.safetensors    the newest checkpoint: `minidl train --resume` goes on from it
-    best.safetensors    that of the epoch with the highest test accuracy
-    log.jsonl           a line of JSON for every few steps and for each epoch
+last.safetensors    the newest checkpoint: `minidl train --resume` goes on from it
+best.safetensors    that of the epoch with the highest test accuracy
+log.jsonl           a line of JSON for every few steps and for each epoch
 """
 
 from __future__ import annotations
