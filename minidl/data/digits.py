@@ -39,9 +39,7 @@ class Digits(TensorDataset):
     def __init__(self, train: bool = True, size: int = 32):
         if size < 8:
             raise ValueError(explain("Digits", f"size must be at least 8, that of the images, got {size}"))
-        images, labels = _load()
-        images = interpolate(Tensor(images[:, None] / 16), (size, size), mode="bilinear").data  # (N, 1, size, size)
-        training, testing = stratified_split(labels, every=5, seed=0)
+        images, labels, training, testing = digit_images(size)
         self.train = train
         self.mean, self.std = float(images[training].mean()), float(images[training].std())
         chosen = training if train else testing
@@ -51,6 +49,13 @@ class Digits(TensorDataset):
     def denormalize(self, images: Any) -> Any:
         """The images as they were, with values 0..1: for drawing."""
         return images * self.std + self.mean
+
+
+def digit_images(size: int) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+    """All images (1797, 1, size, size), float64 with values 0..1, labels, and which to train and to test on."""
+    images, labels = _load()
+    images = interpolate(Tensor(images[:, None] / 16), (size, size), mode="bilinear").data
+    return images, labels, *stratified_split(labels, every=5, seed=0)
 
 
 def _load() -> tuple[numpy.ndarray, numpy.ndarray]:

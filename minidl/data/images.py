@@ -76,7 +76,7 @@ class ArrayDataset(ImageDataset):
         return len(self.data)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
-        return self._sample(self.data[index], int(self.targets[index]))
+        return self._sample(self.data[index].copy(), int(self.targets[index]))
 
     def batch(self, indices: Sequence[int]) -> list:
         """The samples at `indices`: images and labels, collated."""

@@ -9,7 +9,7 @@ import numpy
 from PIL import Image
 
 from minidl.data.randomness import Draws
-from minidl.data.transforms.base import Transform, pair
+from minidl.data.transforms.base import Transform, channels_first, pair
 from minidl.errors import explain
 
 FILTERS = {
@@ -76,7 +76,8 @@ class RandomResizedCrop(Transform):
         pieces = []
         for n, image in enumerate(images):
             shapes = [(float(area[n]), float(ratio[n])) for area, ratio in attempts]
-            y, x, height, width = self._box(*image.shape[-2:], shapes, float(place[0][n]), float(place[1][n]))
+            rows, columns = image.shape[-2:]
+            y, x, height, width = self._box(rows, columns, shapes, float(place[0][n]), float(place[1][n]))
             piece = image[:, y : y + height, x : x + width]  # cut first, so that nothing outside of it shows through
             pieces.append(resample(piece, self.size, self.interpolation))
         return numpy.stack(pieces)
@@ -100,12 +101,14 @@ def resample(image: numpy.ndarray, size: tuple[int, int], interpolation: str) ->
     height, width = size
     if image.dtype == numpy.uint8 and len(image) == 3:
         whole = Image.fromarray(numpy.ascontiguousarray(image.transpose(1, 2, 0)))
-        resized = numpy.asarray(whole.resize((width, height), FILTERS[interpolation]))
-        return numpy.ascontiguousarray(resized.transpose(2, 0, 1))
+        return channels_first(numpy.asarray(whole.resize((width, height), FILTERS[interpolation])))
     dtype = image.dtype
     planes = image if dtype == numpy.uint8 else image.astype(numpy.float32)
-    channels = [Image.fromarray(numpy.ascontiguousarray(plane)) for plane in planes]
-    return numpy.stack([channel.resize((width, height), FILTERS[interpolation]) for channel in channels]).astype(dtype)
+    resized_planes = []
+    for plane in planes:
+        resized = Image.fromarray(numpy.ascontiguousarray(plane)).resize((width, height), FILTERS[interpolation])
+        resized_planes.append(numpy.asarray(resized))
+    return numpy.stack(resized_planes).astype(dtype)
 
 
 def check_range(where: str, name: str, values: Sequence[float]) -> tuple[float, float]:
