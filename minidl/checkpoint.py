@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy
 import safetensors
@@ -32,6 +32,8 @@ from minidl.errors import explain
 from minidl.nn import Module
 from minidl.optim import Optimizer
 from minidl.tensor import Tensor
+
+Loaded = TypeVar("Loaded")
 
 FORMAT = 1  # of the JSON; another number is another layout
 
@@ -113,7 +115,7 @@ def load_checkpoint(path: str | Path, model: Module, optimizer: Optimizer) -> di
     optimizer; both are then as they were before.
     """
     content, tensors = read_checkpoint(path)
-    weights = {name.removeprefix("model."): array for name, array in tensors.items() if name.startswith("model.")}
+    weights = _of_model(tensors)
     kind = content["optimizer"]["type"]
     if kind != type(optimizer).__name__:
         raise CheckpointError(_foreign(path, f"it was made with the optimizer {kind}, not {type(optimizer).__name__}"))
@@ -126,6 +128,11 @@ def load_checkpoint(path: str | Path, model: Module, optimizer: Optimizer) -> di
             model.load_state_dict(before)
         raise CheckpointError(_foreign(path, f"it is of another model or optimizer:\n{error}")) from error
     return content["state"]
+
+
+def model_weights(path: str | Path) -> dict[str, numpy.ndarray]:
+    """The model's state dict alone. CheckpointError as in `load_checkpoint`."""
+    return _of_model(read_checkpoint(path)[1])
 
 
 def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], dict[str, numpy.ndarray]]:
@@ -163,9 +170,7 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], dict[str, numpy.n
     return content, tensors
 
 
-def load_first(
-    paths: list[Path], load: Callable[[Path], dict[str, Any]], warn: Callable[[str], Any]
-) -> tuple[Path, dict[str, Any]]:
+def load_first(paths: list[Path], load: Callable[[Path], Loaded], warn: Callable[[str], Any]) -> tuple[Path, Loaded]:
     """What `load` returns for the first of `paths` that it can read, and that path; `warn` hears of those before it.
 
     CheckpointError, that of the first, where none can be read.
@@ -200,6 +205,10 @@ def versions() -> dict[str, str]:
     }
 
 
+def _of_model(tensors: Mapping[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
+    return {name.removeprefix("model."): array for name, array in tensors.items() if name.startswith("model.")}
+
+
 def _on_host(tensor: Tensor) -> numpy.ndarray:
     return numpy.asarray(transfer(tensor.data, "cpu"), order="C")
 
@@ -210,7 +219,7 @@ def _checksum(tensors: Mapping[str, numpy.ndarray], text: str) -> int:
     for name in sorted(tensors):
         array = tensors[name]
         checksum = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), checksum)
-        checksum = zlib.crc32(numpy.ascontiguousarray(array).reshape(-1).view(numpy.uint8), checksum)
+        checksum = zlib.crc32(numpy.ascontiguousarray(array).reshape(-1).view(numpy.uint8).data, checksum)
     return checksum
 
 
@@ -243,7 +252,7 @@ def _foreign(path: str | Path, reason: str) -> str:
 
 
 def _unwritten(path: Path, error: OSError, size: int) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if error.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", None)):
         rule = f"no room for {path}: the disk is full ({size / 1e6:.1f} MB are needed while the old one is still there)"
     else:
         rule = f"cannot write {path}: {error.strerror or error}"

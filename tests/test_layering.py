@@ -26,6 +26,7 @@ LAYERS = [
     "minidl.optim minidl.data",
     "minidl.checkpoint minidl.inspect",
     "minidl.training",
+    "minidl.recipes",
     "minidl",  # the public face: minidl/__init__.py
     "architectures",
     "minidl.cli",

@@ -106,23 +106,15 @@ class Recipe:
             return self.epochs or 1, None
         return -(-self.iterations // steps_per_epoch), self.iterations
 
-    def changed(self, **settings: Any) -> Recipe:
-        """Another batch_size, lr or validation, or another number of epochs, to which the schedule is stretched.
+    def changed(self, lr: float | None = None, **settings: Any) -> Recipe:
+        """Another lr, batch_size or validation; what is None stays as it is."""
+        recipe = replace(self, **{name: value for name, value in settings.items() if value is not None})
+        return recipe if lr is None else replace(recipe, optimizer=self.optimizer | {"lr": lr})
 
-        Settings that are None stay as they are.
-        """
-        given = {name: value for name, value in settings.items() if value is not None}
-        lr, epochs = given.pop("lr", None), given.pop("epochs", None)
-        recipe = replace(self, **given)
-        if lr is not None:
-            recipe = replace(recipe, optimizer=self.optimizer | {"lr": lr})
-        if epochs is not None:
-            recipe = replace(recipe, epochs=epochs, iterations=None)
-        return recipe
-
-    def stretched(self, steps_before: int, steps: int) -> Recipe:
-        """Where a training is longer or shorter, its schedule is too: milestones at 50 % stay at 50 %."""
-        return replace(self, schedule=_stretched(self.schedule, steps / steps_before))
+    def for_epochs(self, epochs: int, steps_per_epoch: int) -> Recipe:
+        """A longer or shorter training, whose schedule is stretched: what came after 50 % comes after 50 %."""
+        factor = epochs / (self.epochs or (self.iterations or 1) / steps_per_epoch)
+        return replace(self, epochs=epochs, iterations=None, schedule=_stretched(self.schedule, factor))
 
     def to_toml(self) -> str:
         """The text of a file that holds this recipe."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from time import perf_counter
 from typing import Any
 
@@ -30,7 +30,7 @@ class Console:
     def step(self, training: Training) -> None:
         now = training.position
         if self._bar is None:
-            total = len(training.train_loader) if hasattr(training.train_loader, "__len__") else None
+            total = len(training.train_loader) if isinstance(training.train_loader, Sized) else None
             # disable=None: only where there is a terminal. The steps of a continued epoch that were done before count.
             self._bar = tqdm(total=total, initial=now.batch - 1, desc=title(training), leave=False, disable=None)
         if not self._bar.disable and perf_counter() - self._refreshed >= REFRESH:

@@ -158,7 +158,7 @@ class Training:
         self.history.seconds.append(now.seconds)
         if self.scheduler is not None and self.schedule_by == "epoch":
             if isinstance(self.scheduler, ReduceLROnPlateau):
-                self.scheduler.step(tested.loss if self.scheduler.mode == "min" else tested.accuracy)
+                self.scheduler.step(self.history.test_loss[-1] if self.scheduler.mode == "min" else tested.accuracy)
             else:
                 self.scheduler.step()
         self.position, self._correct = Position(epoch=now.epoch + 1, step=now.step), 0

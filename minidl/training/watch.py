@@ -11,7 +11,7 @@ from minidl import nn
 from minidl.training.auxiliary import AuxiliaryLoss
 from minidl.training.loop import Training
 
-FACTOR = 2.0  # the first loss may be so many times larger or smaller than that of guessing
+TOO_SMALL, TOO_LARGE = 0.5, 3.0  # times the loss of guessing; the networks of architectures/ begin between 0.9 and 1.9
 ENOUGH = 100  # steps after which something should have been learnt
 
 
@@ -20,8 +20,8 @@ class Watch:
     in which nothing was learnt.
 
     Before the first step a network knows nothing: with C classes it gives each about the probability 1/C, so its
-    cross-entropy is about log C. A loss more than FACTOR times larger or smaller has a reason. Only cross-entropies
-    are judged. `classes`: how many the data has, if it is known; else as many as the network gives scores.
+    cross-entropy is about log C. A loss below half of that or above three times as much has a reason. Only
+    cross-entropies are judged. `classes`: how many the data has; else, as many as the network gives scores.
     """
 
     def __init__(self, tell: Callable[[str], Any] = warnings.warn, classes: int | None = None):
@@ -53,7 +53,7 @@ def first_loss(loss: float, classes: int, num_scores: int, loss_fn: Any) -> str 
         return None
     heads = loss_fn.heads if isinstance(loss_fn, AuxiliaryLoss) else 1.0
     expected = heads * math.log(classes)
-    if expected / FACTOR <= loss <= FACTOR * expected:
+    if TOO_SMALL * expected <= loss <= TOO_LARGE * expected:
         return None
     if num_scores != classes:
         cause = f"the network gives {num_scores} scores and there are {classes} classes: pass num_classes={classes}"
@@ -75,8 +75,8 @@ def nothing_learnt(loss: float, accuracy: float, classes: int) -> str | None:
     if classes < 2 or loss < 0.98 * math.log(classes) or accuracy > 1.5 / classes:
         return None
     return (
-        f"after one epoch the loss is {loss:.3g} and the accuracy {accuracy:.2%}: guessing among {classes} classes gives "
-        f"{math.log(classes):.3g} and {1 / classes:.2%}\n  help: a learning rate too high or too low, labels that do "
-        "not belong to their images, weights that the optimizer does not have, or gradients that vanish; does the "
+        f"after one epoch the loss is {loss:.3g} and the accuracy {accuracy:.2%}: guessing among {classes} classes "
+        f"gives {math.log(classes):.3g} and {1 / classes:.2%}\n  help: a learning rate too high or too low, labels that "
+        "do not belong to their images, weights that the optimizer does not have, or gradients that vanish; does the "
         "network learn one batch by heart?"
     )
