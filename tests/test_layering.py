@@ -24,9 +24,9 @@ LAYERS = [
     "minidl.autograd",
     "minidl.nn minidl.serialization",
     "minidl.optim minidl.data",
+    "minidl.checkpoint minidl.inspect",
     "minidl.training",
-    "minidl.inspect",
-    "minidl.onnx",
+    "minidl.onnx minidl.recipes",
     "minidl",  # the public face: minidl/__init__.py
     "architectures",
     "minidl.cli",

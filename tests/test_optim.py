@@ -7,7 +7,6 @@ import copy
 import importlib
 import importlib.util
 import math
-import warnings
 
 import numpy
 import pytest
@@ -485,61 +484,3 @@ def test_settings_are_checked(name, options, words):
 def test_a_setting_is_a_number():
     with pytest.raises(TypeError, match=r"Invalid learning rate: '0\.1'"):
         optim.SGD([leaf(1.0)], lr="0.1")
-
-
-# ---------------------------------------------------------------------------------------------------- schedules
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "rates"),
-    [
-        ("StepLR", {"step_size": 2}, [1, 1, 0.1, 0.1, 0.01, 0.01]),
-        ("StepLR", {"step_size": 3, "gamma": 0.5}, [1, 1, 1, 0.5, 0.5, 0.5]),
-        ("MultiStepLR", {"milestones": [4, 1]}, [1, 0.1, 0.1, 0.1, 0.01, 0.01]),
-        ("MultiStepLR", {"milestones": [2, 2, 3], "gamma": 0.5}, [1, 1, 0.25, 0.125, 0.125, 0.125]),
-    ],
-)
-def test_schedules(name, options, rates):
-    a, b = leaf(1.0), leaf(1.0)
-    a.grad = minidl.Tensor(numpy.ones(1))
-    optimizer = optim.SGD([{"params": [a]}, {"params": [b], "lr": 10.0}], lr=1.0)
-    scheduler = getattr(optim.lr_scheduler, name)(optimizer, **options)
-    if torch is not None:
-        other = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=1.0)
-        theirs = getattr(torch.optim.lr_scheduler, name)(other, **options)
-    for rate in rates:
-        assert scheduler.get_last_lr() == pytest.approx([rate, 10 * rate])
-        assert [group["lr"] for group in optimizer.param_groups] == scheduler.get_last_lr()
-        optimizer.step()
-        scheduler.step()
-        if torch is not None:
-            assert theirs.get_last_lr() == pytest.approx([rate])
-            other.step()
-            theirs.step()
-
-
-def test_a_schedule_resumes():
-    a = leaf(1.0)
-    a.grad = minidl.Tensor(numpy.ones(1))
-    optimizer = optim.SGD([a], lr=1.0)
-    scheduler = optim.lr_scheduler.StepLR(optimizer, 2)
-    optimizer.step()
-    scheduler.step()
-    again = optim.SGD([a], lr=1.0)
-    resumed = optim.lr_scheduler.StepLR(again, 5)
-    again.load_state_dict(optimizer.state_dict())
-    resumed.load_state_dict(scheduler.state_dict())
-    again.step()
-    resumed.step()
-    assert again.param_groups[0]["lr"] == pytest.approx(0.1)
-
-
-def test_schedules_check_their_optimizer():
-    with pytest.raises(TypeError, match="list is not an Optimizer"):
-        optim.lr_scheduler.StepLR([], 2)
-    scheduler = optim.lr_scheduler.StepLR(optim.SGD([leaf(1.0)], lr=1.0), 2)
-    with pytest.warns(UserWarning, match="before `optimizer.step\\(\\)`"):
-        scheduler.step()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        scheduler.step()

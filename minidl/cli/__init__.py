@@ -11,11 +11,12 @@ import sys
 from collections.abc import Sequence
 
 import minidl
-from minidl.cli import classify, compare, demo, evaluate, export, graph, lecture, nets, receptive_field, summary
+from minidl.cli import classify, compare, demo, evaluate, export, graph, lecture, nets, receptive_field, summary, train
 from minidl.cli.arguments import CommandError
 
 COMMANDS = {
     "demo": demo,
+    "train": train,
     "nets": nets,
     "summary": summary,
     "receptive-field": receptive_field,

@@ -22,12 +22,17 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
 
 def chosen(arguments: argparse.Namespace) -> tuple[Network, Shape]:
     """What the user asked for. CommandError for an unknown name, with the nearest ones."""
-    name = arguments.network
+    network = network_named(arguments.network)
+    return network, arguments.input or network.input_shape
+
+
+def network_named(name: str) -> Network:
+    """The network of this name. CommandError for an unknown one, with the nearest ones."""
     if name not in NETWORKS:
         near = get_close_matches(name, NETWORKS, n=4, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else "`minidl nets` lists all names"
         raise CommandError(f"there is no network {name!r}; {hint}")
-    return NETWORKS[name], arguments.input or NETWORKS[name].input_shape
+    return NETWORKS[name]
 
 
 def build(network: Network, shape: Shape) -> Module:

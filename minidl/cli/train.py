@@ -1,0 +1,240 @@
+"""`minidl train`: trains a network on a data set by its paper's recipe; stops and goes on at any moment."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+
+from minidl.checkpoint import CheckpointError, atomic_write, load_first, read_checkpoint, versions
+from minidl.cli.arguments import CommandError, positive_float, positive_int, seed, writable_folder
+from minidl.cli.train_report import Curves, final_report
+from minidl.cli.train_setup import Settings, Setup, prepare
+from minidl.inspect.tables import text_table
+from minidl.recipes import Recipe, load_recipe, recipe_names
+from minidl.training import Console, RunFolder, Watch, stop_at_signals
+from minidl.training.run_folder import checkpoints_in
+
+DESCRIPTION = """train a network on a data set, by its paper's recipe
+
+NET is one of `minidl nets`. The data is digits, mnist, fashion-mnist, cifar10, cifar100 or imagefolder:PATH (with the
+folders train and val, and in them one for each class). Without --recipe the network's own is taken (--list-recipes),
+whose entries the options below override; what came out of that is in recipe.toml.
+
+Ctrl-C finishes the step, saves, and says how to go on; --resume goes on as if the training had never stopped, bit for
+bit. The folder of the run has last.safetensors and best.safetensors (checkpoints), log.jsonl, curves.png (while it
+trains), and in the end report.png and model.safetensors (the weights alone)."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("network", nargs="?", metavar="NET", help="its name: resnet20, lenet5, ... (`minidl nets` lists them)")
+    add("--data", metavar="D", help="digits, mnist, fashion-mnist, cifar10, cifar100 or imagefolder:PATH")
+    add("--recipe", metavar="R", help="a recipe by name, or a TOML file of your own (the network's)")
+    add("--list-recipes", action="store_true", help="show the recipes, and do nothing else")
+    add("--epochs", type=positive_int, metavar="N", help="times through the images; the schedule is stretched to it")
+    add("--batch-size", type=positive_int, metavar="N", help="images in a step")
+    add("--lr", type=positive_float, metavar="X", help="the learning rate to begin with")
+    add("--validation", type=part, metavar="N", help="training images to keep back: a number, or a fraction below 1")
+    add("--seed", type=seed, metavar="N", help="of weights, order, augmentation and dropout (0)")
+    add("--resize", action="store_true", help="scale images whose size does not fit the network or the recipe")
+    add("--root", type=Path, metavar="DIR", help="where the data lies, or is downloaded to")
+    add("--partial", action="store_true", help="make do with the files of cifar10 or cifar100 that are there")
+    add("--device", metavar="D", help="cpu, cuda or cuda:1 (cuda where there is one)")
+    add("--workers", type=count, default=1, metavar="N", help="threads that load; no result depends on them (1)")
+    add("--max-steps", type=positive_int, metavar="N", help="stop after so many steps in all, as by Ctrl-C")
+    add("--save-every", type=interval, default=(300.0, None), metavar="T", help="60s, 10min, or 500 steps (5min)")
+    add("--out", type=Path, metavar="DIR", help="the folder of the run (runs/NET-DATA)")
+    add("--resume", nargs="?", const=Path(), type=Path, metavar="DIR", help="go on with the run in DIR (or in --out)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.list_recipes:
+        print(recipe_table())
+        return 0
+    resuming = arguments.resume is not None
+    folder = run_folder(arguments)
+    if resuming:
+        settings = resumed(arguments, folder)
+    elif any(path.exists() for path in checkpoints_in(folder)):
+        raise CommandError(
+            f"there is a run in {folder} already: `{resume_command(folder)}` goes on with it, --out DIR puts a new one "
+            "elsewhere"
+        )
+    else:
+        settings = Settings.of(arguments)
+    setup = prepare(settings, arguments.device, arguments.workers)
+    if resuming and arguments.epochs:
+        setup.training.epochs, setup.training.max_steps, setup.planned_steps = arguments.epochs, None, None
+    if arguments.max_steps:
+        setup.training.max_steps = min(arguments.max_steps, setup.training.max_steps or arguments.max_steps)
+    return train(setup, writable_folder(folder), arguments)
+
+
+def run_folder(arguments: argparse.Namespace) -> Path:
+    """The folder that is meant: of --resume, of --out, or named after network and data."""
+    if arguments.resume is not None and arguments.resume != Path():
+        return arguments.resume
+    if arguments.out is not None:
+        return arguments.out
+    for value, name in ((arguments.network, "NET"), (arguments.data, "--data")):
+        if value is None:
+            raise CommandError(f"{name} is missing: `minidl train NET --data D`, or `minidl train --resume DIR`")
+    return Path("runs", f"{arguments.network}-{Path(arguments.data).name.replace(':', '-')}")
+
+
+def resumed(arguments: argparse.Namespace, folder: Path) -> Settings:
+    """The settings of the run in `folder`. CommandError: there is none, or the options contradict it."""
+    if not any(path.exists() for path in checkpoints_in(folder)):
+        raise CommandError(f"there is no run in {folder}: it has no last.safetensors and no best.safetensors")
+    try:  # what is damaged is said later, when it is loaded
+        _, (content, _) = load_first(checkpoints_in(folder), read_checkpoint, lambda text: None)
+        settings = Settings(**content["state"]["settings"])
+    except CheckpointError as error:
+        raise CommandError(str(error)) from None
+    except (KeyError, TypeError):
+        raise CommandError(f"the run in {folder} was not begun by `minidl train`") from None
+    if different := settings.contradictions(arguments):
+        raise CommandError(f"the run in {folder} was begun otherwise: {', '.join(different)}; --out DIR for a new one")
+    ours, theirs = versions(), content["versions"]
+    changed = [f"{name} {theirs.get(name)} (here {ours[name]})" for name in ours if theirs.get(name) != ours[name]]
+    if changed:
+        print(f"note: begun with {', '.join(changed)}: the last bits may come out differently")
+    return settings
+
+
+def train(setup: Setup, folder: Path, arguments: argparse.Namespace) -> int:
+    """Train to the end or until a signal; returns the exit code."""
+    training, console = setup.training, Console(setup.watched)
+    save_seconds, save_steps = arguments.save_every
+    run_files = RunFolder(
+        folder, asdict(setup.settings), save_seconds=save_seconds, save_steps=save_steps, tell=console.tell
+    )
+    print_header(setup, folder)
+    try:
+        if arguments.resume is not None:
+            path = run_files.resume(training)
+            print(f"resumed from {path}: epoch {training.position.epoch + 1}, step {training.position.step}")
+        else:
+            run_files.begin()
+        with atomic_write(folder / "recipe.toml") as file:
+            file.write(setup.recipe.to_toml().encode())
+    except (CheckpointError, OSError) as error:
+        raise CommandError(str(error)) from None
+
+    watch = Watch(console.tell, len(setup.splits.classes))
+    curves = Curves(
+        folder / "curves.png", f"{setup.network.name} on {setup.settings.data}", setup.watched, console.tell
+    )
+    with stop_at_signals(training) as stopped:
+        try:
+            training.run(watch, console, run_files, curves)
+        except KeyboardInterrupt:
+            if not training.testing:  # in the middle of a step: a second signal
+                raise
+        except FloatingPointError as error:
+            kept = [path.name for path in checkpoints_in(folder) if path.exists()]
+            before = f"\n{' and '.join(kept)} in {folder}: from before that" if kept else ""
+            raise CommandError(f"{error}{before}") from None
+        finally:
+            console.close()
+        run_files.save(training)
+    if not run_files.saved:
+        raise CommandError(f"{folder}/last.safetensors could not be written; what it holds is an earlier moment")
+    if training.stop or not setup.finished:
+        print(
+            f"\nstopped in epoch {training.position.epoch + 1}, after step {training.position.step}; saved. To go on:"
+        )
+        print(f"  {resume_command(folder)}")
+        return stopped.exit_code
+    final_report(setup, folder)
+    return 0
+
+
+def resume_command(folder: Path) -> str:
+    return f"minidl train --resume {shlex.quote(str(folder))}"
+
+
+# -------------------------------------------------------------------------------------------------------- in words
+
+
+def print_header(setup: Setup, folder: Path) -> None:
+    training, recipe, splits = setup.training, setup.recipe, setup.splits
+    parameters = sum(parameter.numel() for parameter in setup.model.parameters())
+    counts = [f"{len(training.train_loader.dataset):,} to train on"]  # type: ignore[attr-defined]
+    if setup.watched == "validation":
+        counts.append(f"{len(training.test_loader.dataset):,} to validate on")  # type: ignore[attr-defined]
+    counts.append(f"{len(splits.test):,} to test on")
+    print(f"{setup.network.name} on {setup.settings.data}: {parameters:,} parameters, {len(splits.classes)} classes")
+    print(f"images: {', '.join(counts)}")
+    for note in setup.notes:
+        print(f"note: {note}")
+    print(f"recipe {recipe.name}: {in_words(recipe)}")
+    steps = f", {training.max_steps:,} steps" if training.max_steps else ""
+    print(
+        f"{training.epochs} epochs{steps} in batches of {recipe.batch_size}; seed {setup.settings.seed}; on "
+        f"{training.device}; everything goes to {folder}"
+    )
+
+
+def in_words(recipe: Recipe) -> str:
+    """SGD, lr 0.1, momentum 0.9; MultiStepLR, milestones 32000 48000, by step"""
+    tables = [recipe.optimizer, recipe.schedule] if recipe.schedule else [recipe.optimizer]
+    return "; ".join(_table_in_words(table) for table in tables)
+
+
+def _table_in_words(table: dict) -> str:
+    words = [table["name"]]
+    for key, value in table.items():
+        if key == "schedulers":
+            words += [f"({_table_in_words(each)})" for each in value]
+        elif key != "name":
+            values = value if isinstance(value, list) else [value]
+            words.append(
+                f"{key} {' '.join(f'{each:.4g}' if isinstance(each, float) else str(each) for each in values)}"
+            )
+    return ", ".join(words)
+
+
+def recipe_table() -> str:
+    """The recipes, and for which networks they are."""
+    rows = []
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        length = f"{recipe.epochs} epochs" if recipe.epochs else f"{recipe.iterations:,} steps"
+        rate = f"{recipe.optimizer['name']} {recipe.optimizer['lr']}"
+        schedule = recipe.schedule.get("name", "constant")
+        rows.append([name, rate, schedule, str(recipe.batch_size), length, " ".join(recipe.networks)])
+    table = text_table(["recipe", "optimizer", "schedule", "batch", "length", "networks"], rows, 6)
+    return f"{table}\n\nEach is a TOML file in minidl/recipes; --recipe takes one of your own as well."
+
+
+# ------------------------------------------------------------------------------------------------- kinds of options
+
+
+def count(text: str) -> int:
+    """An int of at least 0."""
+    return seed(text)
+
+
+def part(text: str) -> float:
+    """A number of images, or a fraction: 5000, 0.1, 0."""
+    if text.isdecimal():
+        return int(text)
+    value = positive_float(text)
+    if value >= 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number, or a fraction below 1, got {text}")
+    return value
+
+
+def interval(text: str) -> tuple[float, int | None]:
+    """Seconds, and steps if it is steps: 60s, 10min, 500."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|min|h)", text)
+    if match:
+        return float(match[1]) * {"s": 1, "min": 60, "h": 3600}[match[2]], None
+    if text.isdecimal() and int(text):
+        return math.inf, int(text)
+    raise argparse.ArgumentTypeError(f"must be a time such as 60s or 10min, or a number of steps, got {text!r}")

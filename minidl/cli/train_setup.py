@@ -1,0 +1,250 @@
+"""From the command line's settings to a training: data, network, optimizer and loaders, all of one seed."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import minidl
+from architectures.catalog import NETWORKS, Network
+from minidl.backend import Generator, device
+from minidl.cli.arguments import CommandError
+from minidl.cli.networks import network_named
+from minidl.data import DataLoader, Subset, random_split
+from minidl.data.images import ArrayDataset
+from minidl.data.named import Splits, named
+from minidl.data.transforms import CenterCrop, Compose, Pad, RandomResizedCrop, Resize
+from minidl.grad_mode import no_grad
+from minidl.inspect.trace import unchanged
+from minidl.nn import Module
+from minidl.optim import Optimizer
+from minidl.recipes import Recipe, RecipeError, default_recipe, load_recipe
+from minidl.recipes.recipe import parse_recipe
+from minidl.training import Training
+
+TEST_BATCH = 250  # images; testing keeps nothing for a backward pass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is: kept in its checkpoints, so that --resume needs nothing else. Plain values, for JSON."""
+
+    network: str
+    data: str
+    recipe_name: str
+    recipe: str  # TOML, with --lr, --batch-size and --validation in it
+    epochs: int | None = None  # as many instead of the recipe's
+    seed: int = 0
+    resize: bool = False
+    partial: bool = False
+    root: str | None = None
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace) -> Settings:
+        """From the options of a new run. CommandError: an unknown network or recipe."""
+        network_named(arguments.network)
+        try:
+            recipe = _chosen_recipe(arguments)
+        except RecipeError as error:
+            raise CommandError(str(error)) from None
+        root = None if arguments.root is None else str(arguments.root.absolute())
+        return cls(
+            network=arguments.network,
+            data=arguments.data,
+            recipe_name=recipe.name,
+            recipe=recipe.to_toml(),
+            epochs=arguments.epochs,
+            seed=arguments.seed or 0,
+            resize=arguments.resize,
+            partial=arguments.partial,
+            root=root,
+        )
+
+    def contradictions(self, arguments: argparse.Namespace) -> list[str]:
+        """Options that are given and say something else than those that the run was begun with."""
+        recipe = self.parsed()
+        kept = {
+            "network": self.network,
+            "data": self.data,
+            "seed": self.seed,
+            "lr": recipe.optimizer.get("lr"),
+            "batch_size": recipe.batch_size,
+            "validation": recipe.validation,
+            "recipe": self.recipe_name,
+        }
+        given = {name: getattr(arguments, name) for name in kept}
+        if given["recipe"] is not None:
+            given["recipe"] = Path(given["recipe"]).stem
+        names = {name: "NET" if name == "network" else f"--{name.replace('_', '-')}" for name in kept}
+        different = [name for name, value in given.items() if value is not None and value != kept[name]]
+        return [f"{names[name]} {given[name]} (not {kept[name]})" for name in different]
+
+    def parsed(self) -> Recipe:
+        return parse_recipe(self.recipe, self.recipe_name, "the recipe of the run")
+
+
+def _chosen_recipe(arguments: argparse.Namespace) -> Recipe:
+    """The recipe asked for or the network's own, with the entries that the command line overrides."""
+    name = arguments.recipe or default_recipe(arguments.network)
+    if name is None:
+        raise RecipeError(f"no recipe lists {arguments.network}; choose one with --recipe (--list-recipes shows them)")
+    recipe = load_recipe(name)
+    return recipe.changed(lr=arguments.lr, batch_size=arguments.batch_size, validation=arguments.validation)
+
+
+@dataclass
+class Setup:
+    """A training and what its report needs beside it."""
+
+    settings: Settings
+    recipe: Recipe
+    network: Network
+    model: Module
+    optimizer: Optimizer
+    training: Training
+    splits: Splits
+    test_loader: DataLoader
+    watched: str  # what the training is watched with after each epoch: "validation" or "test"
+    notes: list[str]
+    planned_steps: int | None  # by the recipe, where it counts steps
+
+    @property
+    def finished(self) -> bool:
+        """As the recipe has it, not only up to --max-steps."""
+        now = self.training.position
+        return now.epoch >= self.training.epochs or now.step >= (self.planned_steps or now.step + 1)
+
+
+def prepare(settings: Settings, device_name: str | None, workers: int) -> Setup:
+    """Build everything. CommandError: data that is not there, images that do not fit, a device that is missing."""
+    notes: list[str] = []
+    network, recipe = NETWORKS[settings.network], settings.parsed()
+    splits = _data(settings)
+    train_images, test_images = _transformed(splits, network, recipe, settings, notes)
+
+    minidl.manual_seed(settings.seed)
+    model = _model(network, recipe, splits, test_images[0][0].shape)
+    try:
+        model.to(device(device_name or ("cuda" if minidl.cuda.is_available() else "cpu")))
+    except RuntimeError as error:
+        raise CommandError(str(error).splitlines()[0]) from None
+
+    kept_back = _kept_back(recipe, len(train_images))
+    watched_images: Any = test_images
+    if kept_back:
+        parts = random_split(
+            range(len(train_images)), [len(train_images) - kept_back, kept_back], Generator(settings.seed)
+        )
+        watched_images = Subset(splits.train.with_transform(test_images.transform), parts[1].indices)
+        train_images = Subset(train_images, parts[0].indices)
+    if recipe.batch_size > len(train_images):
+        raise CommandError(
+            f"a batch of {recipe.batch_size} is more than the {len(train_images)} images to train on: --batch-size N"
+        )
+    train_loader = DataLoader(train_images, recipe.batch_size, shuffle=True, num_workers=workers)
+    watched_loader, test_loader = (
+        DataLoader(each, TEST_BATCH, num_workers=workers) for each in (watched_images, test_images)
+    )
+
+    if settings.epochs is not None:
+        recipe = recipe.for_epochs(settings.epochs, len(train_loader))
+    optimizer = recipe.optimizer_for(model.parameters())
+    epochs, max_steps = recipe.length(len(train_loader))
+    training = Training(
+        model,
+        optimizer,
+        recipe.loss_function(),
+        train_loader,
+        watched_loader,
+        epochs,
+        scheduler=recipe.scheduler_for(optimizer),
+        schedule_by=recipe.schedule_by,
+        max_steps=max_steps,
+    )
+    watched = "validation" if kept_back else "test"
+    return Setup(settings, recipe, network, model, optimizer, training, splits, test_loader, watched, notes, max_steps)
+
+
+def _data(settings: Settings) -> Splits:
+    try:
+        return named(settings.data, settings.root, partial=settings.partial)
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
+        raise CommandError(str(error)) from None
+
+
+def _kept_back(recipe: Recipe, count: int) -> int:
+    """How many training images are for validation. CommandError: nothing would be left to train on."""
+    kept = round(recipe.validation * count) if recipe.validation < 1 else round(recipe.validation)
+    if kept >= count:
+        raise CommandError(f"{kept} images to validate on leave none of the {count} to train on: --validation N")
+    return kept
+
+
+# --------------------------------------------------------------------------------------------------- images that fit
+
+
+def _transformed(splits: Splits, network: Network, recipe: Recipe, settings: Settings, notes: list[str]) -> list[Any]:
+    """The training and the test images, as the recipe transforms them for this network.
+
+    CommandError: they would have to be enlarged, and nobody said --resize.
+    """
+    size, wanted = splits.image_shape[1:], network.input_shape[1:]
+    before: list[Any] = []
+    of_one_size = isinstance(splits.train, ArrayDataset)
+    if not of_one_size:
+        first = recipe.augment[0]["name"] if recipe.augment else ""
+        if first not in ("Resize", "RandomResizedCrop"):
+            before, size = [Resize(min(wanted)), CenterCrop(wanted)], wanted
+            notes.append(f"every image is scaled to {min(wanted)} pixels and cropped to {_by(wanted)}")
+    elif recipe.fit == "pad" and size < wanted:
+        rows, columns = (wanted[0] - size[0]) // 2, (wanted[1] - size[1]) // 2
+        before = [Pad((columns, rows, wanted[1] - size[1] - columns, wanted[0] - size[0] - rows))]
+        notes.append(f"images of {_by(size)} are padded to {_by(wanted)}")
+        size = wanted
+    elif settings.resize and size != wanted:
+        before, size = [Resize(wanted)], wanted
+        notes.append(f"images of {_by(splits.image_shape[1:])} are scaled to {_by(wanted)}")
+
+    pipelines = [
+        [*before, *recipe.pipeline(table, size, wanted, splits.mean, splits.std)] for table in ("augment", "evaluate")
+    ]
+    scales = any(isinstance(step, (Resize, RandomResizedCrop)) for pipeline in pipelines for step in pipeline)
+    if of_one_size and scales and not settings.resize and size < wanted:
+        raise CommandError(
+            f"the images of {settings.data} are {_by(size)}, and the recipe {recipe.name} makes {_by(wanted)} of them: "
+            f"--resize lets it (enlarged images are slow), or take a network for small ones: {_small_networks()}"
+        )
+    return [
+        images.with_transform(Compose(pipeline))
+        for images, pipeline in zip((splits.train, splits.test), pipelines, strict=True)
+    ]
+
+
+def _model(network: Network, recipe: Recipe, splits: Splits, shape: tuple[int, ...]) -> Module:
+    """The network for this data. CommandError: it cannot read images of `shape`, or the recipe's options."""
+    channels = shape[0]
+    try:
+        model = network.build(num_classes=len(splits.classes), in_channels=channels, **recipe.network)
+    except (TypeError, ValueError) as error:
+        raise CommandError(f"{network.name} cannot be built: {str(error).splitlines()[0]}") from None
+    if shape[1:] != network.input_shape[1:]:
+        try:
+            with unchanged(model), no_grad():
+                model.train()
+                model(minidl.zeros(2, *shape))
+        except (RuntimeError, ValueError):
+            raise CommandError(
+                f"{network.name} reads images of {_by(network.input_shape[1:])}, and these are {_by(shape[1:])}: "
+                f"--resize scales them, or take a network for such images: {_small_networks()}"
+            ) from None
+    return model
+
+
+def _small_networks() -> str:
+    return "resnet20, wrn_16_8, densenet40_12, ... (`minidl nets` has the sizes)"
+
+
+def _by(size: Any) -> str:
+    return "x".join(map(str, size))

@@ -1,0 +1,49 @@
+"""Ctrl-C and SIGTERM: the step under way is finished before the training stops."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from minidl.training.loop import Training
+
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+
+
+class Stopped:
+    """Which signal came, if one did: `number`, and the exit code that shells use for it."""
+
+    number = 0
+
+    @property
+    def exit_code(self) -> int:
+        return 128 + self.number if self.number else 0
+
+
+@contextmanager
+def stop_at_signals(training: Training) -> Iterator[Stopped]:
+    """Inside, a signal sets `training.stop`; a second one, or one during a test, is a KeyboardInterrupt at once.
+
+    A test changes nothing, so a checkpoint after it was broken off is the one before it. Only the main thread hears of
+    signals: elsewhere nothing is changed.
+    """
+    stopped = Stopped()
+
+    def stop(number: int, frame: Any) -> None:
+        again, stopped.number = stopped.number, number
+        training.stop = True
+        if again or training.testing:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+    before = [(number, signal.signal(number, stop)) for number in SIGNALS]
+    try:
+        yield stopped
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
