@@ -25,7 +25,7 @@ WRONG = LinearSegmentedColormap.from_list("wrong", ["#FBE3D6", ORANGE])
 
 
 class Mistake(NamedTuple):
-    """An image (H, W) or (H, W, 3) with values 0..1, its class, the class that was answered, and how probable that was."""
+    """An image (H, W) or (H, W, 3) with values 0..1, its class, the answer, and the probability of that."""
 
     image: numpy.ndarray
     label: str

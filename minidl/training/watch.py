@@ -76,7 +76,7 @@ def nothing_learnt(loss: float, accuracy: float, classes: int) -> str | None:
         return None
     return (
         f"after one epoch the loss is {loss:.3g} and the accuracy {accuracy:.2%}: guessing among {classes} classes "
-        f"gives {math.log(classes):.3g} and {1 / classes:.2%}\n  help: a learning rate too high or too low, labels that "
-        "do not belong to their images, weights that the optimizer does not have, or gradients that vanish; does the "
-        "network learn one batch by heart?"
+        f"gives {math.log(classes):.3g} and {1 / classes:.2%}\n"
+        "  help: a learning rate too high or too low, labels that do not belong to their images, weights that the "
+        "optimizer does not have, or gradients that vanish; does the network learn one batch by heart?"
     )
