@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
@@ -140,6 +139,11 @@ def transfer(array: Any, to: str | device) -> Any:
         return cupy.asarray(array)  # type: ignore[union-attr]
 
 
+def on_cpu(array: Any) -> bool:
+    """True for an array in the host's memory."""
+    return isinstance(array, numpy.ndarray)
+
+
 def cuda_is_available() -> bool:
     """True where CuPy is installed and finds at least one CUDA device."""
     return cuda_device_count() > 0
@@ -154,20 +158,6 @@ def cuda_device_count() -> int:
         return cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError:  # CuPy without a driver
         return 0
-
-
-# ------------------------------------------------------------------------------------------------------ threads
-
-
-def one_blas_thread() -> AbstractContextManager:
-    """NumPy's matrix products on one thread inside: `with one_blas_thread():`. Without threadpoolctl, no change.
-
-    Where the products are small, a second thread gains nothing, and waits burning the processor when another program
-    wants it; and sums are rounded in one order, so that one seed gives one result whatever the number of cores.
-    """
-    if importlib.util.find_spec("threadpoolctl") is None:
-        return nullcontext()
-    return importlib.import_module("threadpoolctl").threadpool_limits(limits=1, user_api="blas")
 
 
 # ----------------------------------------------------------------------------------------------- random numbers

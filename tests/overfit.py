@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import minidl
 import minidl.nn.functional as F
 from architectures.catalog import NETWORKS
-from minidl.backend import one_blas_thread
+from minidl.parallel import one_blas_thread
 from minidl.data import Digits
 from minidl.optim import Adam
 

@@ -13,9 +13,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 LAYERS = [
     "minidl.errors minidl.events",
+    "minidl.parallel",
     "minidl.memory",
     "minidl.backend",
-    "minidl.checks minidl.cuda minidl.diagnosis minidl.grad_mode",
+    "minidl.algorithm minidl.checks minidl.cuda minidl.diagnosis minidl.grad_mode",
     "minidl.indexing minidl.function",
     "minidl.engine",
     "minidl.ops",

@@ -363,6 +363,6 @@ def test_one_blas_thread_inside_and_as_before_outside():
         return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
 
     before = threads()
-    with minidl.backend.one_blas_thread():
+    with minidl.parallel.one_blas_thread():
         assert set(threads()) == {1}
     assert threads() == before

@@ -10,7 +10,7 @@ import numpy
 import minidl
 from architectures.lenet import lenet5
 from minidl import nn, optim
-from minidl.backend import one_blas_thread
+from minidl.parallel import one_blas_thread
 from minidl.cli.arguments import CommandError, output_folder, positive_float, positive_int, seed
 from minidl.cli.report import MISTAKES, Mistake, confusion_text, training_figure
 from minidl.data import DataLoader, Digits

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from minidl.function import Function
+from minidl.ops import blocked_convolution
 from minidl.ops.im2col import col2im, im2col, input_size, output_size
 
 
@@ -24,6 +25,9 @@ class Conv2d(Function):
     x and weight are saved; the columns, about KH * KW times the size of x, are made again in backward. That takes
     one more im2col, and between forward and backward most of the memory is free.
 
+    On a CPU the same sums are taken a few rows of the image at a time, on all cores: see blocked_convolution.py.
+    `minidl.use_algorithm("im2col")` makes what stands here run.
+
     LeCun et al., Proc. IEEE 1998, sec. II; groups: AlexNet fig. 2 (Krizhevsky et al., NIPS 2012); dilation:
     Yu & Koltun, ICLR 2016.
     """
@@ -33,6 +37,11 @@ class Conv2d(Function):
         self.save_for_backward(x if need_weight else None, weight if need_x else None)
         self.x_shape, self.weight_shape, self.groups = x.shape, weight.shape, groups
         self.geometry = stride, padding, dilation
+        self.in_blocks = groups == 1 and blocked_convolution.serves(x, weight, stride, dilation)
+        if self.in_blocks:
+            y = blocked_convolution.convolve(x, weight, bias, *self.geometry)
+            self.multiply_adds = y.size * math.prod(weight.shape[1:])
+            return y
 
         columns = im2col(x, weight.shape[2:], stride, padding, dilation)  # (C, KH, KW, N, OH, OW)
         N, OH, OW = columns.shape[3:]
@@ -46,6 +55,13 @@ class Conv2d(Function):
         x, weight = self.saved_tensors
         need_x, need_weight, need_bias = self.needs_input_grad
         (N, C, H, W), (F, _, KH, KW), G = self.x_shape, self.weight_shape, self.groups
+        if self.in_blocks:
+            return (
+                blocked_convolution.input_gradient(grad_output, weight, *self.geometry, (H, W)) if need_x else None,
+                blocked_convolution.weight_gradient(x, grad_output, *self.geometry, (KH, KW)) if need_weight else None,
+                blocked_convolution.bias_gradient(grad_output) if need_bias else None,
+            )
+
         OH, OW = grad_output.shape[2:]
         grad_y = _channels(grad_output, G)  # (N, F, OH, OW) -> (G, F/G, N*OH*OW)
 

@@ -1,0 +1,196 @@
+"""Convolution as it runs on a CPU: columns and one product, as in convolution.py, for a few rows of pixels at a time.
+
+The result is that of im2col and one matrix product. Three things make it fast:
+
+    channels last    Images lie in memory as (N, H, W, C), below arrays of shape (N, C, H, W). A row of a window is then
+                     one piece of KW * C numbers, which is copied at once, and the columns times the weights are the
+                     output as it lies: nothing is ever transposed.
+    blocks           The columns of all images would be KH * KW times as large as the images. Here they are made for
+                     a block of output rows, in a buffer that stays in the cache, and are used up at once.
+    threads          Each thread takes the next block (minidl/parallel.py).
+
+`correlate` is the only convolution: the gradient of the input is one too, of grad_output with the filters turned
+around. With stride s it is s * s of them: pixels of x whose rows and columns leave the same remainders (divided by s)
+meet the same part of the kernel.
+
+Names as in im2col.py; an `h` at the end of a name says that the array is (N, H, W, C).
+"""
+
+from __future__ import annotations
+
+from minidl.algorithm import in_blocks
+from minidl.backend import array_module
+from minidl.ops.im2col import output_size
+from minidl.parallel import get_num_threads, parallel_map, workspace
+
+BLOCK_BYTES = 1 << 21  # of columns: what a core's caches hold beside the weights
+MOST_BYTES = 1 << 25
+
+
+def serves(x, weight, stride, dilation):
+    """True where the functions here can take the place of the plain formulae."""
+    return in_blocks(x, weight) and x.size > 0 and (stride == (1, 1) or dilation == (1, 1))
+
+
+def convolve(x, weight, bias, stride, padding, dilation):
+    """The output of Conv2d, (N, F, OH, OW) with channels last in memory."""
+    N, F = x.shape[0], weight.shape[0]
+    OH, OW = output_size(x.shape[2:], weight.shape[2:], stride, padding, dilation)
+    yh = array_module(x).empty((N, OH, OW, F), x.dtype)
+    (top, _), (left, _) = padding
+    correlate(channels_last(x), weight.transpose(2, 3, 1, 0), yh, (-top, -left), stride, dilation, bias)
+    return yh.transpose(0, 3, 1, 2)
+
+
+def input_gradient(grad_output, weight, stride, padding, dilation, image_size):
+    """grad_x of Conv2d: pixel h of x met row oh of grad_output through row kh of the kernel, where
+
+        h = stride * oh + dilation * kh - top           hence, with stride 1,  oh = h + top - dilation * kh
+
+    With a stride (and dilation 1), all h = stride * i + a meet the kh = stride * j + r, r = (a + top) mod stride, through
+    oh = i + (a + top) // stride - j. The minus of kh and j is the kernel turned around.
+    """
+    xp = array_module(grad_output)
+    dyh = channels_last(grad_output)
+    filters = weight.transpose(2, 3, 0, 1)  # (KH, KW, F, C)
+    grad_xh = xp.empty((len(dyh), *image_size, filters.shape[3]), grad_output.dtype)
+    (top, _), (left, _) = padding
+    for a in range(stride[0]):
+        for b in range(stride[1]):
+            part = filters[(a + top) % stride[0] :: stride[0], (b + left) % stride[1] :: stride[1]][::-1, ::-1]
+            pixels = grad_xh[:, a :: stride[0], b :: stride[1]]
+            if part.size and pixels.size:
+                corner = (
+                    (a + top) // stride[0] - dilation[0] * (part.shape[0] - 1),
+                    (b + left) // stride[1] - dilation[1] * (part.shape[1] - 1),
+                )
+                correlate(dyh, xp.ascontiguousarray(part), pixels, corner, (1, 1), dilation)
+            else:  # these pixels lie between the windows
+                pixels[...] = 0
+    return grad_xh.transpose(0, 3, 1, 2)
+
+
+def correlate(xh, filters, yh, corner, stride, dilation, bias=None):
+    """yh[n, oh, ow] = bias + sum over kh, kw of xh[n, h, w] filters[kh, kw]; xh counts as 0 outside.
+
+    with h = oh * stride[0] + kh * dilation[0] + corner[0], and w alike. xh: (N, H, W, C), filters: (KH, KW, C, F),
+    yh: (N, OH, OW, F), which is written into.
+    """
+    KH, KW, C, F = filters.shape
+    OW = yh.shape[2]
+    matrix = filters.reshape(KH * KW * C, F)
+    # Added to whole rows of pixels: NumPy takes its time to begin with each run of F numbers.
+    bias_row = None if bias is None else array_module(xh).tile(bias, OW)
+
+    def compute(block):
+        images, rows = block
+        out = yh[images, rows]
+        columns = columns_of(xh, block, OW, (KH, KW), corner, stride, dilation)
+        if out.flags.c_contiguous:
+            y = out.reshape(len(columns), F)
+            array_module(xh).matmul(columns, matrix, out=y)
+        else:
+            y = array_module(xh).matmul(columns, matrix, out=workspace("product", (len(columns), F), xh.dtype))
+        if bias is not None:
+            y = y.reshape(-1, OW * F)
+            y += bias_row
+        if not out.flags.c_contiguous:
+            out[...] = y.reshape(out.shape)
+
+    parallel_map(compute, blocks(yh.shape[:2], OW * len(matrix) * xh.itemsize, BLOCK_BYTES))
+
+
+def weight_gradient(x, grad_output, stride, padding, dilation, kernel_size):
+    """grad_weight of Conv2d, (F, C, KH, KW) with channels last in memory: grad_output^T columns, summed over blocks."""
+    xp = array_module(x)
+    xh, dyh = channels_last(x), channels_last(grad_output)
+    if not dyh.flags.c_contiguous:
+        dyh = xp.ascontiguousarray(dyh)
+    KH, KW = kernel_size
+    N, OH, OW, F = dyh.shape
+    K = KH * KW * xh.shape[3]
+    (top, _), (left, _) = padding
+
+    def add_up(some_blocks):
+        total = None
+        for images, rows in some_blocks:
+            columns = columns_of(xh, (images, rows), OW, kernel_size, (-top, -left), stride, dilation)
+            dy = dyh[images, rows].reshape(len(columns), F)
+            if total is None:
+                total = dy.T @ columns
+            else:
+                total += xp.matmul(dy.T, columns, out=workspace("product", (F, K), xh.dtype))
+        return total
+
+    # A product of few rows is soon done, and then added to all of the gradient: the larger that is, the more rows.
+    size = min(max(BLOCK_BYTES, 2 * F * K * xh.itemsize), MOST_BYTES)
+    all_blocks = blocks((N, OH), OW * K * xh.itemsize, size)
+    # Each thread adds up its own share, always the same one: the same seed gives the same result.
+    shares = min(get_num_threads(), len(all_blocks))
+    ends = [len(all_blocks) * share // shares for share in range(shares + 1)]
+    first, *others = parallel_map(add_up, [all_blocks[i:j] for i, j in zip(ends, ends[1:], strict=False)])
+    for other in others:
+        first += other
+    return first.reshape(F, KH, KW, xh.shape[3]).transpose(0, 3, 1, 2)
+
+
+def bias_gradient(grad_output):
+    """grad_bias of Conv2d: the sum over images and pixels, as a product with ones."""
+    dyh = channels_last(grad_output)
+    rows = dyh.reshape(-1, dyh.shape[3])
+    return array_module(rows).ones(len(rows), rows.dtype) @ rows
+
+
+def columns_of(xh, block, OW, kernel_size, corner, stride, dilation):
+    """The windows of a block of output rows, a row for each: (n * rows * OW, KH * KW * C). Valid until the next call."""
+    images, rows = block
+    KH, KW = kernel_size
+    C = xh.shape[3]
+    count = rows.stop - rows.start
+    h, w = rows.start * stride[0] + corner[0], corner[1]
+    height = (count - 1) * stride[0] + (KH - 1) * dilation[0] + 1
+    width = (OW - 1) * stride[1] + (KW - 1) * dilation[1] + 1
+    pixels = _rectangle(xh[images], h, w, height, width)
+    sn, sh, sw, sc = pixels.strides
+    windows = array_module(xh).lib.stride_tricks.as_strided(
+        pixels,
+        (len(pixels), count, OW, KH, KW, C),
+        (sn, sh * stride[0], sw * stride[1], sh * dilation[0], sw * dilation[1], sc),
+    )
+    if kernel_size == (1, 1) and windows.flags.c_contiguous:
+        return windows.reshape(-1, C)
+    columns = workspace("columns", windows.shape, xh.dtype)
+    columns[...] = windows
+    return columns.reshape(-1, KH * KW * C)
+
+
+def _rectangle(xh, h, w, height, width):
+    """xh[:, h : h + height, w : w + width], channels last in memory; zeros where it reaches over the edge."""
+    N, H, W, C = xh.shape
+    if h >= 0 and w >= 0 and h + height <= H and w + width <= W and (C == 1 or xh.strides[3] == xh.itemsize):
+        return xh[:, h : h + height, w : w + width]
+    padded = workspace("padded", (N, height, width, C), xh.dtype)
+    rows = slice(min(max(0, -h), height), max(min(height, H - h), 0))
+    columns = slice(min(max(0, -w), width), max(min(width, W - w), 0))
+    padded[:, : rows.start] = 0
+    padded[:, rows.stop :] = 0
+    padded[:, rows, : columns.start] = 0
+    padded[:, rows, columns.stop :] = 0
+    padded[:, rows, columns] = xh[:, h + rows.start : h + rows.stop, w + columns.start : w + columns.stop]
+    return padded
+
+
+def blocks(counts, bytes_of_row, size):
+    """Pairs of slices (images, rows) that together are all of counts = (N, OH): several images, or some rows of one."""
+    N, OH = counts
+    rows = max(1, size // bytes_of_row)
+    if rows < OH:
+        rows = -(-OH // -(-OH // rows))  # as many blocks, but of equal size
+        return [(slice(n, n + 1), slice(h, min(h + rows, OH))) for n in range(N) for h in range(0, OH, rows)]
+    images = min(rows // OH, max(1, -(-N // get_num_threads())))
+    return [(slice(n, min(n + images, N)), slice(0, OH)) for n in range(0, N, images)]
+
+
+def channels_last(x):
+    """(N, C, H, W) as (N, H, W, C): a view."""
+    return x.transpose(0, 2, 3, 1)

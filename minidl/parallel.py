@@ -1,0 +1,177 @@
+"""Work on every core: pieces of one operation, shared out to threads.
+
+    parallel_map(lambda piece: numpy.matmul(piece, w, out=...), pieces)
+
+NumPy lets other threads run while it copies, adds and multiplies, so plain threads are enough. What keeps all cores
+busy is one scheme for every operation: the matrix library (BLAS) on a single thread, and each of our workers on a few
+images at a time, in buffers that stay in its cache (`workspace`). Outside of these calls nothing is changed: BLAS has
+its threads back when parallel_map returns.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import importlib
+import math
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, TypeVar
+
+import numpy
+
+from minidl.errors import explain
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def _available_cores() -> int:
+    """The cores that this process may use, which can be fewer than the machine has."""
+    if hasattr(os, "process_cpu_count"):
+        return os.process_cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+_threads = _available_cores()
+_pool: ThreadPoolExecutor | None = None
+_here = threading.local()  # of each thread: its workspaces, and whether it is a worker already
+
+
+def get_num_threads() -> int:
+    """How many threads an operation is shared out to: at first, the cores that this process may use."""
+    return _threads
+
+
+def set_num_threads(number: int) -> None:
+    """Share operations out to `number` threads; 1: none but the caller's. RuntimeError below 1, TypeError for no int.
+
+    The results differ by rounding only: what is added up in pieces is added in another order.
+    """
+    global _threads
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise TypeError(explain("set_num_threads", f"expects an int, but got {type(number).__name__}"))
+    if number < 1:
+        raise RuntimeError(explain("set_num_threads", f"expects a positive integer, got {number}"))
+    _threads = number
+    _forget_pool()
+
+
+def _forget_pool() -> None:
+    global _pool
+    _pool = None  # its threads end by themselves when the last work in it is done
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)  # threads do not live on in a forked process
+
+
+def parallel_map(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """[function(item) for item in items], on all threads: each takes the next item as soon as it is free.
+
+    NumPy's matrix products inside run on one thread each. An exception of `function` is raised here, when every
+    thread has stopped. Called inside a `function`, it goes on in that one thread.
+    """
+    global _pool
+    workers = min(_threads, len(items))
+    if workers < 2 or getattr(_here, "is_worker", False):
+        return [function(item) for item in items]
+    if _pool is None:
+        _pool = ThreadPoolExecutor(_threads - 1, thread_name_prefix="minidl")
+    results: list[Any] = [None] * len(items)
+    pending = deque(range(len(items)))
+
+    def work() -> None:
+        _here.is_worker = True
+        try:
+            while (number := _next_of(pending)) is not None:
+                results[number] = function(items[number])
+        except BaseException:
+            pending.clear()  # nobody begins another item
+            raise
+        finally:
+            _here.is_worker = False
+
+    with one_blas_thread():
+        # In a copy of this thread's context, where numpy.errstate keeps what the user set.
+        others = [_pool.submit(contextvars.copy_context().run, work) for _ in range(workers - 1)]
+        try:
+            work()
+        finally:
+            errors = [other.exception() for other in others]  # waits: they write into arrays that are in use
+    for error in errors:
+        if error is not None:
+            raise error
+    return results
+
+
+def _next_of(pending: deque[int]) -> int | None:
+    try:
+        return pending.popleft()
+    except IndexError:
+        return None
+
+
+# ----------------------------------------------------------------------------------------------------------- BLAS
+
+
+@cache
+def _blas_libraries() -> tuple[Any, ...]:
+    """threadpoolctl's handles of the matrix libraries in this process (OpenBLAS, MKL, BLIS). Accelerate has none."""
+    controller = importlib.import_module("threadpoolctl").ThreadpoolController()
+    return tuple(controller.select(user_api="blas").lib_controllers)
+
+
+_blas_lock = threading.Lock()
+_blas_users = 0
+_blas_before: list[tuple[Any, int]] = []
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """NumPy's matrix products on one thread inside. When the last of those inside leaves, it is as it was before.
+
+    Where the products are small, a second thread gains nothing, and waits burning the processor when another program
+    wants it; and sums are rounded in one order, so that one seed gives one result whatever the number of cores.
+    """
+    global _blas_users, _blas_before
+    with _blas_lock:
+        if _blas_users == 0:
+            _blas_before = [(library, library.get_num_threads()) for library in _blas_libraries()]
+            for library, number in _blas_before:
+                if number != 1:
+                    library.set_num_threads(1)
+        _blas_users += 1
+    try:
+        yield
+    finally:
+        with _blas_lock:
+            _blas_users -= 1
+            if _blas_users == 0:
+                for library, number in _blas_before:
+                    if number != 1:
+                        library.set_num_threads(number)
+
+
+# ------------------------------------------------------------------------------------------------------- workspaces
+
+
+def workspace(name: str, shape: tuple[int, ...], dtype: Any) -> numpy.ndarray:
+    """An array with anything in it, in memory that this thread uses again for its next workspace of that name.
+
+    Fresh memory costs as much as the arithmetic on it: the operating system clears it, page by page. So nothing of a
+    workspace may outlive the call that asked for it.
+    """
+    spaces = _here.__dict__.setdefault("workspaces", {})
+    dtype = numpy.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    memory = spaces.get(name)
+    if memory is None or memory.size < size:
+        spaces[name] = memory = numpy.empty(size, numpy.uint8)
+    return memory[:size].view(dtype).reshape(shape)
