@@ -1,7 +1,7 @@
 """Which algorithm the operations use, where there is more than one: use_algorithm.
 
-    minidl.use_algorithm("im2col")              from here on
-    with minidl.use_algorithm("im2col"):        inside only
+minidl.use_algorithm("im2col")              from here on
+with minidl.use_algorithm("im2col"):        inside only
 """
 
 from __future__ import annotations

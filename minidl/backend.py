@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy
 
+from minidl import buffers
 from minidl.errors import explain
 
 # The element types, under PyTorch's names. They are NumPy's dtype objects: x.dtype == minidl.float32.
@@ -75,6 +76,13 @@ def is_array(value: Any) -> bool:
         return True
     # A CuPy array can only exist once CuPy has been imported; asking for its type must not import it.
     return type(value).__module__.partition(".")[0] == "cupy" and isinstance(value, _cupy().ndarray)  # type: ignore[union-attr]
+
+
+def empty(like: Any, shape: tuple[int, ...], order: tuple[int, ...] | None = None) -> Any:
+    """An array with anything in it, of the dtype and in the memory (host or GPU) of `like`. `order`: see buffers.empty."""
+    if isinstance(like, numpy.ndarray):
+        return buffers.empty(shape, like.dtype, order)
+    return array_module(like).empty(shape, like.dtype)
 
 
 # ------------------------------------------------------------------------------------------------------ devices

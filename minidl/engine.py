@@ -18,6 +18,8 @@ from typing import Any
 from numpy import ndarray
 
 from minidl.backend import array_module, is_array
+from minidl.buffers import owns_memory
+from minidl.elementwise import add
 from minidl.errors import describe
 from minidl.function import Function
 
@@ -58,7 +60,7 @@ def walk(
                 waiting[-root.sequence] = root, [None] * root.output_count
                 heappush(heap, -root.sequence)
             arrived = waiting[-root.sequence][1]
-            arrived[index] = gradient if arrived[index] is None else arrived[index] + gradient
+            arrived[index] = gradient if arrived[index] is None else add(arrived[index], gradient)
 
     while heap:
         node, grad_outputs = waiting.pop(heappop(heap))
@@ -90,7 +92,7 @@ def walk(
                 if key in waiting:
                     arrived = waiting[key][1]
                     # Never in place: an operation may hand one array to two inputs.
-                    arrived[index] = gradient if arrived[index] is None else arrived[index] + gradient
+                    arrived[index] = gradient if arrived[index] is None else add(arrived[index], gradient)
                 else:
                     if user.keeps_gradient and _is_shared(gradient, node, grad_outputs, grad_inputs):
                         gradient = gradient.copy()  # (what is added to another gradient becomes a new array anyway)
@@ -147,7 +149,7 @@ def _fill_missing(node: Function, grad_outputs: list) -> None:
 
 def _is_shared(gradient: Any, node: Function, grad_outputs: list, grad_inputs: tuple) -> bool:
     """True where something else holds the memory of `gradient`: a leaf then needs a copy of its own."""
-    if gradient.base is not None:
+    if not owns_memory(gradient):
         return True
     for others in (grad_outputs, node.saved or ()):
         for other in others:

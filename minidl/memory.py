@@ -12,6 +12,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from minidl.buffers import Lease
+
 next_sequence = itertools.count(1).__next__  # the next number in the order of recorded calls and changes in place
 
 
@@ -32,7 +34,7 @@ entries: dict[int, _Entry] = {}  # by the id() of the object that owns the memor
 
 def owner(array: Any) -> Any:
     """The object that owns the memory of `array`: itself, or what it is a view of."""
-    while (base := getattr(array, "base", None)) is not None:
+    while type(array) is not Lease and (base := getattr(array, "base", None)) is not None:
         array = base
     return array
 

@@ -4,7 +4,7 @@
 
 NumPy lets other threads run while it copies, adds and multiplies, so plain threads are enough. What keeps all cores
 busy is one scheme for every operation: the matrix library (BLAS) on a single thread, and each of our workers on a few
-images at a time, in buffers that stay in its cache (`workspace`). Outside of these calls nothing is changed: BLAS has
+images at a time, in buffers that stay in its cache (`workspace` in buffers.py). Outside of these calls nothing is changed: BLAS has
 its threads back when parallel_map returns.
 """
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextvars
 import importlib
-import math
 import os
 import threading
 from collections import deque
@@ -21,8 +20,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
-
-import numpy
 
 from minidl.errors import explain
 
@@ -41,7 +38,7 @@ def _available_cores() -> int:
 
 _threads = _available_cores()
 _pool: ThreadPoolExecutor | None = None
-_here = threading.local()  # of each thread: its workspaces, and whether it is a worker already
+_here = threading.local()  # whether this thread is a worker already
 
 
 def get_num_threads() -> int:
@@ -157,21 +154,3 @@ def one_blas_thread() -> Iterator[None]:
                 for library, number in _blas_before:
                     if number != 1:
                         library.set_num_threads(number)
-
-
-# ------------------------------------------------------------------------------------------------------- workspaces
-
-
-def workspace(name: str, shape: tuple[int, ...], dtype: Any) -> numpy.ndarray:
-    """An array with anything in it, in memory that this thread uses again for its next workspace of that name.
-
-    Fresh memory costs as much as the arithmetic on it: the operating system clears it, page by page. So nothing of a
-    workspace may outlive the call that asked for it.
-    """
-    spaces = _here.__dict__.setdefault("workspaces", {})
-    dtype = numpy.dtype(dtype)
-    size = math.prod(shape) * dtype.itemsize
-    memory = spaces.get(name)
-    if memory is None or memory.size < size:
-        spaces[name] = memory = numpy.empty(size, numpy.uint8)
-    return memory[:size].view(dtype).reshape(shape)

@@ -13,9 +13,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 LAYERS = [
     "minidl.errors minidl.events",
-    "minidl.parallel",
+    "minidl.buffers minidl.parallel",
     "minidl.memory",
     "minidl.backend",
+    "minidl.elementwise",
     "minidl.algorithm minidl.checks minidl.cuda minidl.diagnosis minidl.grad_mode",
     "minidl.indexing minidl.function",
     "minidl.engine",

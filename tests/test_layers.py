@@ -258,7 +258,9 @@ def test_layer_equals_function(name):
     make, shape, call = LAYERS[name]
     layer = filled(make(nn))
     x = minidl.from_numpy(draws(shape))
-    numpy.testing.assert_array_equal(layer(x).detach().numpy(), call(functional, layer, x).detach().numpy())
+    expected = call(functional, layer, x).detach().numpy()
+    # Not to the last bit: the tracked instance norm is ops.BatchNorm, the function without statistics ops.GroupNorm.
+    numpy.testing.assert_allclose(layer(x).detach().numpy(), expected, rtol=1e-13, atol=1e-14)
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -6,7 +6,7 @@ import math
 
 from minidl.backend import ZERO, array_module
 from minidl.function import Function
-from minidl.ops.arithmetic import masked
+from minidl.elementwise import elementwise, masked
 from minidl.ops.special import erf
 
 
@@ -18,13 +18,13 @@ class ReLU(Function):
     """
 
     def forward(self, x):
-        y = array_module(x).maximum(x, ZERO.get(x.dtype, 0))
+        y = elementwise(array_module(x).maximum, x, ZERO.get(x.dtype, 0))
         self.save_for_backward(y)  # y > 0 exactly where x > 0; x itself can be freed
         return y
 
     def backward(self, grad_output):
         (y,) = self.saved_tensors
-        return masked(grad_output, y.astype(bool))  # y > 0, as y is never negative; cheaper than a comparison
+        return masked(grad_output, y)  # where y is not 0: it is never negative
 
 
 class LeakyReLU(Function):

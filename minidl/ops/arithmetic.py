@@ -6,7 +6,8 @@ that was broadcast is summed over the broadcast dimensions (`sum_to_input`).
 
 from __future__ import annotations
 
-from minidl.backend import array_module, float32, float64, int32, int64, is_array
+from minidl.backend import array_module, is_array
+from minidl.elementwise import add, masked
 from minidl.function import Function
 
 
@@ -25,25 +26,11 @@ def sum_to_shape(gradient, shape):
     return gradient.sum(axis=tuple(range(added)) + stretched, keepdims=True).reshape(shape)
 
 
-BITS = {float32: int32, float64: int64}  # integers of the same size
-
-
-def masked(gradient, mask):
-    """`gradient` where `mask` (bools) holds, 0 elsewhere, also where the gradient is infinite or NaN.
-
-    The bits of each number, taken as an integer, times 1 or 0: infinity * 0 would be NaN, and `where` on random bools
-    is ten times as slow.
-    """
-    dtype = gradient.dtype
-    bits = BITS[dtype]
-    return (gradient.view(bits) * mask.astype(bits)).view(dtype)
-
-
 class Add(Function):
     """y = a + b                        da = dy,  db = dy"""
 
     def forward(self, a, b):
-        return a + b
+        return add(a, b)
 
     def backward(self, grad_output):
         need_a, need_b = self.needs_input_grad

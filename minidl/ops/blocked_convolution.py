@@ -19,12 +19,14 @@ Names as in im2col.py; an `h` at the end of a name says that the array is (N, H,
 from __future__ import annotations
 
 from minidl.algorithm import in_blocks
-from minidl.backend import array_module
+from minidl.backend import array_module, empty
 from minidl.ops.im2col import output_size
-from minidl.parallel import get_num_threads, parallel_map, workspace
+from minidl.buffers import workspace
+from minidl.parallel import get_num_threads, parallel_map
 
 BLOCK_BYTES = 1 << 21  # of columns: what a core's caches hold beside the weights
 MOST_BYTES = 1 << 25
+CHANNELS_LAST = (0, 2, 3, 1)  # the dimensions of (N, C, H, W) from the outermost in memory on
 
 
 def serves(x, weight, stride, dilation):
@@ -36,10 +38,10 @@ def convolve(x, weight, bias, stride, padding, dilation):
     """The output of Conv2d, (N, F, OH, OW) with channels last in memory."""
     N, F = x.shape[0], weight.shape[0]
     OH, OW = output_size(x.shape[2:], weight.shape[2:], stride, padding, dilation)
-    yh = array_module(x).empty((N, OH, OW, F), x.dtype)
+    y = empty(x, (N, F, OH, OW), CHANNELS_LAST)
     (top, _), (left, _) = padding
-    correlate(channels_last(x), weight.transpose(2, 3, 1, 0), yh, (-top, -left), stride, dilation, bias)
-    return yh.transpose(0, 3, 1, 2)
+    correlate(channels_last(x), weight.transpose(2, 3, 1, 0), channels_last(y), (-top, -left), stride, dilation, bias)
+    return y
 
 
 def input_gradient(grad_output, weight, stride, padding, dilation, image_size):
@@ -53,7 +55,8 @@ def input_gradient(grad_output, weight, stride, padding, dilation, image_size):
     xp = array_module(grad_output)
     dyh = channels_last(grad_output)
     filters = weight.transpose(2, 3, 0, 1)  # (KH, KW, F, C)
-    grad_xh = xp.empty((len(dyh), *image_size, filters.shape[3]), grad_output.dtype)
+    grad_x = empty(grad_output, (len(dyh), filters.shape[3], *image_size), CHANNELS_LAST)
+    grad_xh = channels_last(grad_x)
     (top, _), (left, _) = padding
     for a in range(stride[0]):
         for b in range(stride[1]):
@@ -67,7 +70,7 @@ def input_gradient(grad_output, weight, stride, padding, dilation, image_size):
                 correlate(dyh, xp.ascontiguousarray(part), pixels, corner, (1, 1), dilation)
             else:  # these pixels lie between the windows
                 pixels[...] = 0
-    return grad_xh.transpose(0, 3, 1, 2)
+    return grad_x
 
 
 def correlate(xh, filters, yh, corner, stride, dilation, bias=None):
@@ -112,15 +115,18 @@ def weight_gradient(x, grad_output, stride, padding, dilation, kernel_size):
     (top, _), (left, _) = padding
 
     def add_up(some_blocks):
-        total = None
+        grad_weight = empty(x, (F, xh.shape[3], KH, KW), CHANNELS_LAST)
+        total = channels_last(grad_weight).reshape(F, K)
+        first = True
         for images, rows in some_blocks:
             columns = columns_of(xh, (images, rows), OW, kernel_size, (-top, -left), stride, dilation)
             dy = dyh[images, rows].reshape(len(columns), F)
-            if total is None:
-                total = dy.T @ columns
+            if first:
+                xp.matmul(dy.T, columns, out=total)
+                first = False
             else:
                 total += xp.matmul(dy.T, columns, out=workspace("product", (F, K), xh.dtype))
-        return total
+        return grad_weight
 
     # A product of few rows is soon done, and then added to all of the gradient: the larger that is, the more rows.
     size = min(max(BLOCK_BYTES, 2 * F * K * xh.itemsize), MOST_BYTES)
@@ -131,7 +137,7 @@ def weight_gradient(x, grad_output, stride, padding, dilation, kernel_size):
     first, *others = parallel_map(add_up, [all_blocks[i:j] for i, j in zip(ends, ends[1:], strict=False)])
     for other in others:
         first += other
-    return first.reshape(F, KH, KW, xh.shape[3]).transpose(0, 3, 1, 2)
+    return first
 
 
 def bias_gradient(grad_output):

@@ -18,6 +18,7 @@ import math
 
 from minidl.backend import array_module
 from minidl.function import Function
+from minidl.ops import blocked_batch_norm
 
 
 class LocalResponseNorm(Function):
@@ -78,6 +79,9 @@ class BatchNorm(Function):
     def forward(self, x, weight, bias, mean, variance, *, eps):
         xp = array_module(x)
         self.of_batch = mean is None
+        self.in_blocks = blocked_batch_norm.serves(x)
+        if self.in_blocks:
+            return self._forward_in_blocks(x, weight, bias, mean, variance, eps)
         rows = _with_channels(x)  # (N, C, L)
         if self.of_batch:
             mean = rows.mean(axis=(0, 2))
@@ -100,6 +104,8 @@ class BatchNorm(Function):
         return y, mean, variance
 
     def backward(self, grad_output, *_):
+        if self.in_blocks:
+            return self._backward_in_blocks(grad_output)
         centred, r, scale = self.saved_tensors
         need_x, need_weight, need_bias, *_ = self.needs_input_grad
         dy = _with_channels(grad_output)  # (N, C, L)
@@ -116,6 +122,49 @@ class BatchNorm(Function):
             grad_x = dy * scale[:, None]
         return (
             grad_x.reshape(grad_output.shape) if need_x else None,
+            grad_weight if need_weight else None,
+            grad_bias if need_bias else None,
+            None,
+            None,
+        )
+
+    def _forward_in_blocks(self, x, weight, bias, mean, variance, eps):
+        """The same; saved is x, which is there anyway, in place of `centred`."""
+        rows = blocked_batch_norm.rows_of(x)  # (m, C)
+        if self.of_batch:
+            mean, variance = blocked_batch_norm.statistics(rows)
+        else:
+            mean = mean.copy()  # the running mean may move before backward
+        r = 1 / array_module(x).sqrt(variance + eps)
+        scale = r if weight is None else r * weight
+        need_x, need_weight, *_ = self.needs_input_grad
+        self.save_for_backward(x if need_weight or (need_x and self.of_batch) else None, mean, r, scale)
+        y = blocked_batch_norm.normalize(rows, mean, scale, bias, out=blocked_batch_norm.images_like(x))
+        if not self.of_batch:
+            return y
+        self.mark_non_differentiable(mean, variance)
+        return y, mean, variance
+
+    def _backward_in_blocks(self, grad_output):
+        x, mean, r, scale = self.saved_tensors
+        need_x, need_weight, need_bias, *_ = self.needs_input_grad
+        dy = blocked_batch_norm.rows_of(grad_output)  # (m, C)
+        grad_x = grad_weight = grad_bias = None
+        if x is not None:
+            rows = blocked_batch_norm.rows_of(x)
+            grad_bias, dots = blocked_batch_norm.gradient_sums(dy, rows, mean)
+            grad_weight = dots * r
+        elif need_bias:
+            grad_bias = dy.sum(axis=0)
+        if need_x:
+            grad_x = blocked_batch_norm.images_like(grad_output)
+            if self.of_batch:
+                slope = grad_weight * r / len(dy)
+                blocked_batch_norm.input_gradient(dy, rows, mean, grad_bias / len(dy), slope, scale, out=grad_x)
+            else:
+                array_module(dy).multiply(dy, scale, out=blocked_batch_norm.rows_of(grad_x))
+        return (
+            grad_x,
             grad_weight if need_weight else None,
             grad_bias if need_bias else None,
             None,

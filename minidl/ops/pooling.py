@@ -10,7 +10,7 @@ import math
 
 from minidl.backend import array_module
 from minidl.function import Function
-from minidl.ops.arithmetic import masked
+from minidl.elementwise import masked
 from minidl.ops.im2col import output_size, taps
 
 

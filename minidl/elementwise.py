@@ -1,0 +1,91 @@
+"""Large arrays element by element: in pieces on all cores, into memory that is used again.
+
+y = elementwise(numpy.maximum, x, 0)        is numpy.maximum(x, 0)
+masked(gradient, x > 0)                     is gradient where x > 0, else 0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+from numpy import ndarray
+
+from minidl import buffers
+from minidl.backend import float32, float64, int32, int64
+from minidl.parallel import get_num_threads, parallel_map
+
+LARGE = 1 << 16  # elements: below, it is not worth a thread
+PIECE = 1 << 16  # elements: a few float32 arrays of this size stay in a core's second-level cache
+
+
+def elementwise(function: Callable, *operands: Any) -> Any:
+    """function(*operands), a ufunc of arrays and numbers."""
+    first = operands[0]
+    if type(first) is not ndarray or first.size < LARGE:
+        return function(*operands)
+    arrays = [operand for operand in operands if isinstance(operand, ndarray)]
+    dense = [_flat(array, first) for array in arrays]
+    if any(flat is None or flat.dtype != first.dtype for flat in dense):
+        return function(*operands)
+    result = buffers.empty_like(first)
+    flat_operands = iter(dense)
+    flat = [next(flat_operands) if isinstance(operand, ndarray) else operand for operand in operands]
+    out = _flat(result, result)
+
+    def compute(piece: slice) -> None:
+        function(*[part[piece] if isinstance(part, ndarray) else part for part in flat], out=out[piece])
+
+    parallel_map(compute, _pieces(first.size))
+    return result
+
+
+def add(a: Any, b: Any) -> Any:
+    """a + b, of arrays or numbers."""
+    return elementwise(numpy.add, a, b) if type(a) is ndarray and a.size >= LARGE else a + b
+
+
+BITS = {float32: int32, float64: int64}  # integers of the same size
+
+
+def masked(gradient: Any, mask: Any) -> Any:
+    """`gradient` where `mask` (bools, or numbers that are not 0) holds, 0 elsewhere, also where gradient is infinite.
+
+    The bits of each number, taken as an integer, times 1 or 0: infinity * 0 would be NaN, and `where` on random bools
+    is ten times as slow.
+    """
+    dtype = gradient.dtype
+    bits = BITS[dtype]
+    flat_gradient = flat_mask = None
+    if type(gradient) is ndarray and gradient.size >= LARGE:
+        flat_gradient, flat_mask = _flat(gradient, gradient), _flat(mask, gradient)
+    if flat_gradient is None or flat_mask is None:
+        return (gradient.view(bits) * mask.astype(bool).astype(bits)).view(dtype)
+    result = buffers.empty_like(gradient)
+    out = _flat(result, result).view(bits)  # type: ignore[union-attr]
+    flat_gradient = flat_gradient.view(bits)
+
+    def compute(piece: slice) -> None:
+        out[piece] = flat_mask[piece].astype(bool)
+        out[piece] *= flat_gradient[piece]
+
+    parallel_map(compute, _pieces(gradient.size))
+    return result
+
+
+def _flat(array: Any, like: Any) -> Any:
+    """The elements of `array` in the order in memory of `like`: a view, or None where they do not lie so."""
+    if array.shape != like.shape:
+        return None
+    if array.flags.c_contiguous and like.flags.c_contiguous:
+        return array.reshape(-1)
+    order = sorted(range(like.ndim), key=lambda i: -abs(like.strides[i]))
+    in_order = array.transpose(order)
+    return in_order.reshape(-1) if in_order.flags.c_contiguous else None
+
+
+def _pieces(size: int) -> list[slice]:
+    count = max(get_num_threads(), -(-size // PIECE))
+    step = -(-size // count)
+    return [slice(start, start + step) for start in range(0, size, step)]
