@@ -20,7 +20,7 @@ _current = "auto"
 
 
 class use_algorithm:
-    """Compute with `name`: "auto", the fastest way, or "im2col", literally what forward and backward of each operation show.
+    """Compute with `name`: "auto", the fastest way, or "im2col", literally what forward and backward show.
 
     The results differ by rounding only. An operation keeps for backward the algorithm that its forward had.
     Used as a context manager, the setting before comes back at the end. ValueError for another name.
@@ -42,5 +42,5 @@ class use_algorithm:
 
 
 def in_blocks(*arrays: Any) -> bool:
-    """True where an operation shall run in blocks on all cores: on arrays in the host's memory, unless told otherwise."""
+    """True where an operation shall run in blocks on all cores: in the host's memory, unless told otherwise."""
     return _current == "auto" and all(on_cpu(array) for array in arrays)

@@ -79,7 +79,7 @@ def is_array(value: Any) -> bool:
 
 
 def empty(like: Any, shape: tuple[int, ...], order: tuple[int, ...] | None = None) -> Any:
-    """An array with anything in it, of the dtype and in the memory (host or GPU) of `like`. `order`: see buffers.empty."""
+    """An array with anything in it, of the dtype and on the device of `like`. `order`: see buffers.empty."""
     if isinstance(like, numpy.ndarray):
         return buffers.empty(shape, like.dtype, order)
     return array_module(like).empty(shape, like.dtype)

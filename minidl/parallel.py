@@ -4,8 +4,8 @@
 
 NumPy lets other threads run while it copies, adds and multiplies, so plain threads are enough. What keeps all cores
 busy is one scheme for every operation: the matrix library (BLAS) on a single thread, and each of our workers on a few
-images at a time, in buffers that stay in its cache (`workspace` in buffers.py). Outside of these calls nothing is changed: BLAS has
-its threads back when parallel_map returns.
+images at a time, in buffers that stay in its cache (buffers.workspace). Outside of these calls nothing is changed: BLAS
+has its threads back when parallel_map returns.
 """
 
 from __future__ import annotations

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 import minidl
 import minidl.nn.functional as F
 from architectures.catalog import NETWORKS
-from minidl.parallel import one_blas_thread
 from minidl.data import Digits
 from minidl.optim import Adam
+from minidl.parallel import one_blas_thread
 
 ENOUGH = 0.05
 

@@ -10,10 +10,10 @@ import numpy
 import minidl
 from architectures.lenet import lenet5
 from minidl import nn, optim
-from minidl.parallel import one_blas_thread
 from minidl.cli.arguments import CommandError, output_folder, positive_float, positive_int, seed
 from minidl.cli.report import MISTAKES, Mistake, confusion_text, training_figure
 from minidl.data import DataLoader, Digits
+from minidl.parallel import one_blas_thread
 from minidl.training import confusion_matrix, fit, predict
 
 DESCRIPTION = """train LeNet-5 on handwritten digits, in seconds

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from minidl.algorithm import use_algorithm
 from minidl.backend import Generator, default_generator, get_default_dtype, transfer
 from minidl.errors import explain
 from minidl.events import listening
@@ -101,7 +102,8 @@ def _lines(call: Call, depth: int | None) -> Iterator[Line]:
 def trace(model: Module, input: Tensor) -> Trace:
     """Run `model` on a copy of `input`, recorded as in training, and write down what happens.
 
-    The model runs in the mode that it is in (train or eval), and is afterwards as it was before.
+    The model runs in the mode that it is in (train or eval), and is afterwards as it was before. Every operation takes
+    its plain formula: what arrays it makes and keeps is then a fact of the network, not of the machine.
     """
     input = input.clone()
     paths = {module: path for path, module in model.named_modules()}
@@ -119,7 +121,7 @@ def trace(model: Module, input: Tensor) -> Trace:
     def ran(node: Function, inputs: tuple, outputs: Any) -> None:
         stack[-1].steps.append(Operation(node, values_in(inputs), values_in(outputs)))
 
-    with unchanged(model), enable_grad(), ExitStack() as hooks, listening(ran):
+    with unchanged(model), enable_grad(), use_algorithm("im2col"), ExitStack() as hooks, listening(ran):
         state = [tensor.data for tensor in (*model.parameters(), *model.buffers())]
         for module in paths:
             hooks.enter_context(module.register_forward_pre_hook(enter))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from minidl.backend import ZERO, array_module
-from minidl.function import Function
 from minidl.elementwise import elementwise, masked
+from minidl.function import Function
 from minidl.ops.special import erf
 
 

@@ -18,10 +18,12 @@ Names as in im2col.py; an `h` at the end of a name says that the array is (N, H,
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from minidl.algorithm import in_blocks
 from minidl.backend import array_module, empty
-from minidl.ops.im2col import output_size
 from minidl.buffers import workspace
+from minidl.ops.im2col import output_size
 from minidl.parallel import get_num_threads, parallel_map
 
 BLOCK_BYTES = 1 << 21  # of columns: what a core's caches hold beside the weights
@@ -49,8 +51,8 @@ def input_gradient(grad_output, weight, stride, padding, dilation, image_size):
 
         h = stride * oh + dilation * kh - top           hence, with stride 1,  oh = h + top - dilation * kh
 
-    With a stride (and dilation 1), all h = stride * i + a meet the kh = stride * j + r, r = (a + top) mod stride, through
-    oh = i + (a + top) // stride - j. The minus of kh and j is the kernel turned around.
+    With a stride (and dilation 1), all h = stride * i + a meet the kh = stride * j + r, r = (a + top) mod stride,
+    through oh = i + (a + top) // stride - j. The minus of kh and j is the kernel turned around.
     """
     xp = array_module(grad_output)
     dyh = channels_last(grad_output)
@@ -134,7 +136,7 @@ def weight_gradient(x, grad_output, stride, padding, dilation, kernel_size):
     # Each thread adds up its own share, always the same one: the same seed gives the same result.
     shares = min(get_num_threads(), len(all_blocks))
     ends = [len(all_blocks) * share // shares for share in range(shares + 1)]
-    first, *others = parallel_map(add_up, [all_blocks[i:j] for i, j in zip(ends, ends[1:], strict=False)])
+    first, *others = parallel_map(add_up, [all_blocks[i:j] for i, j in pairwise(ends)])
     for other in others:
         first += other
     return first
@@ -148,7 +150,7 @@ def bias_gradient(grad_output):
 
 
 def columns_of(xh, block, OW, kernel_size, corner, stride, dilation):
-    """The windows of a block of output rows, a row for each: (n * rows * OW, KH * KW * C). Valid until the next call."""
+    """The windows of a block of output rows, a row for each: (n * rows * OW, KH * KW * C), until the next call."""
     images, rows = block
     KH, KW = kernel_size
     C = xh.shape[3]

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 
 from minidl.backend import array_module
-from minidl.function import Function
 from minidl.elementwise import masked
+from minidl.function import Function
 from minidl.ops.im2col import output_size, taps
 
 
