@@ -85,6 +85,14 @@ def empty(like: Any, shape: tuple[int, ...], order: tuple[int, ...] | None = Non
     return array_module(like).empty(shape, like.dtype)
 
 
+def empty_like(like: Any, shape: tuple[int, ...] | None = None) -> Any:
+    """`empty` with the dimensions in the order in which those of `like` lie in memory; another `shape` has as many."""
+    shape = like.shape if shape is None else shape
+    if isinstance(like, numpy.ndarray):
+        return buffers.empty(shape, like.dtype, buffers.order_of(like))
+    return array_module(like).empty_like(like, shape=shape)
+
+
 # ------------------------------------------------------------------------------------------------------ devices
 
 

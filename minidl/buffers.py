@@ -59,8 +59,14 @@ def empty(shape: tuple[int, ...], dtype: Any, order: tuple[int, ...] | None = No
 
 def empty_like(array: numpy.ndarray) -> numpy.ndarray:
     """`empty` in the shape, dtype and order in memory of `array`."""
-    order = None if array.flags.c_contiguous else tuple(sorted(range(array.ndim), key=lambda i: -abs(array.strides[i])))
-    return empty(array.shape, array.dtype, order)
+    return empty(array.shape, array.dtype, order_of(array))
+
+
+def order_of(array: numpy.ndarray) -> tuple[int, ...] | None:
+    """The dimensions from the outermost in memory on; None for C order."""
+    if array.flags.c_contiguous:
+        return None
+    return tuple(sorted(range(array.ndim), key=lambda i: (-abs(array.strides[i]), i)))
 
 
 def owns_memory(array: Any) -> bool:

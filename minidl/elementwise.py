@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from minidl import buffers
 from minidl.backend import float32, float64, int32, int64
-from minidl.parallel import get_num_threads, parallel_map
+from minidl.parallel import parallel_map, slices
 
 LARGE = 1 << 16  # elements: below, it is not worth a thread
 PIECE = 1 << 16  # elements: a few float32 arrays of this size stay in a core's second-level cache
@@ -37,13 +37,21 @@ def elementwise(function: Callable, *operands: Any) -> Any:
     def compute(piece: slice) -> None:
         function(*[part[piece] if isinstance(part, ndarray) else part for part in flat], out=out[piece])
 
-    parallel_map(compute, _pieces(first.size))
+    parallel_map(compute, slices(first.size, PIECE))
     return result
 
 
 def add(a: Any, b: Any) -> Any:
     """a + b, of arrays or numbers."""
     return elementwise(numpy.add, a, b) if type(a) is ndarray and a.size >= LARGE else a + b
+
+
+def over_images(function: Callable[[slice], None], x: Any) -> None:
+    """function(images) for slices that together are all images of x, on all threads; on a GPU once, for all of them."""
+    if type(x) is not ndarray or x.size < LARGE or x.ndim < 2:
+        function(slice(None))
+    else:
+        parallel_map(function, slices(len(x), 2 * PIECE * len(x) // x.size))
 
 
 BITS = {float32: int32, float64: int64}  # integers of the same size
@@ -70,7 +78,7 @@ def masked(gradient: Any, mask: Any) -> Any:
         out[piece] = flat_mask[piece].astype(bool)
         out[piece] *= flat_gradient[piece]
 
-    parallel_map(compute, _pieces(gradient.size))
+    parallel_map(compute, slices(gradient.size, PIECE))
     return result
 
 
@@ -80,12 +88,5 @@ def _flat(array: Any, like: Any) -> Any:
         return None
     if array.flags.c_contiguous and like.flags.c_contiguous:
         return array.reshape(-1)
-    order = sorted(range(like.ndim), key=lambda i: -abs(like.strides[i]))
-    in_order = array.transpose(order)
+    in_order = array.transpose(buffers.order_of(like))
     return in_order.reshape(-1) if in_order.flags.c_contiguous else None
-
-
-def _pieces(size: int) -> list[slice]:
-    count = max(get_num_threads(), -(-size // PIECE))
-    step = -(-size // count)
-    return [slice(start, start + step) for start in range(0, size, step)]

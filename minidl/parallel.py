@@ -108,6 +108,13 @@ def parallel_map(function: Callable[[Item], Result], items: Sequence[Item]) -> l
     return results
 
 
+def slices(length: int, most: int) -> list[slice]:
+    """range(length) in slices of equal size: of at most `most` (and at least 1), and one for each thread at least."""
+    count = max(-(-length // max(most, 1)), min(get_num_threads(), length), 1)
+    step = max(-(-length // count), 1)
+    return [slice(start, min(start + step, length)) for start in range(0, length, step)]
+
+
 def _next_of(pending: deque[int]) -> int | None:
     try:
         return pending.popleft()

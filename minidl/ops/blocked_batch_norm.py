@@ -13,7 +13,7 @@ import math
 from minidl.algorithm import in_blocks
 from minidl.backend import array_module, empty
 from minidl.buffers import workspace
-from minidl.parallel import get_num_threads, parallel_map
+from minidl.parallel import parallel_map, slices
 
 BLOCK = 1 << 16  # numbers: two blocks stay in a core's second-level cache
 RUN = 1 << 10  # numbers that are worth a beginning
@@ -130,7 +130,5 @@ def _sum_of_rows(folded, k):
 
 
 def _blocks(folded):
-    """Slices that together are all rows: of BLOCK numbers, but one for each thread at least."""
-    m, run = folded.shape
-    rows = max(1, min(BLOCK // run, -(-m // get_num_threads())))
-    return [slice(start, min(start + rows, m)) for start in range(0, m, rows)]
+    """Slices that together are all rows."""
+    return slices(len(folded), BLOCK // folded.shape[1])

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import math
 
-from minidl.backend import array_module
+from minidl.backend import array_module, empty_like
+from minidl.elementwise import over_images
 from minidl.function import Function
 from minidl.ops import blocked_batch_norm
 
@@ -34,34 +35,48 @@ class LocalResponseNorm(Function):
 
     def forward(self, x, *, size, alpha, beta, k):
         self.before, self.after = size // 2, (size - 1) // 2
-        d = _window_sum(x * x, self.before, self.after)
-        d *= alpha / size
-        d += k
-        shrink = d**-beta
         self.factor = -2 * alpha * beta / size
+        y, d, shrink = empty_like(x), empty_like(x), empty_like(x)
+
+        def normalize(images):
+            of_images = d[images]
+            _window_sum(x[images] * x[images], self.before, self.after, out=of_images)
+            of_images *= alpha / size
+            of_images += k
+            array_module(x).power(of_images, -beta, out=shrink[images])
+            array_module(x).multiply(x[images], shrink[images], out=y[images])
+
+        over_images(normalize, x)
         self.save_for_backward(x, d, shrink)
-        return x * shrink
+        return y
 
     def backward(self, grad_output):
         x, d, shrink = self.saved_tensors
-        grad_x = grad_output * shrink
-        # The windows that hold c are those of the channels up to `after` before it and up to `before` behind it.
-        through_d = _window_sum(grad_x * x / d, self.after, self.before)
-        through_d *= x
-        through_d *= self.factor
-        grad_x += through_d
+        grad_x = empty_like(x)
+
+        def send_back(images):
+            direct = grad_output[images] * shrink[images]
+            through_d = direct * x[images]
+            through_d /= d[images]
+            # The windows that hold c are those of the channels up to `after` before it and up to `before` behind it.
+            out = grad_x[images]
+            _window_sum(through_d, self.after, self.before, out=out)
+            out *= x[images]
+            out *= self.factor
+            out += direct
+
+        over_images(send_back, x)
         return grad_x
 
 
-def _window_sum(x, before, after):
+def _window_sum(x, before, after, out):
     """For each channel the sum over itself, `before` channels in front of it and `after` channels behind it."""
-    total = x.copy()
+    out[...] = x
     others = x.shape[1] - 1
     for shift in range(1, min(before, others) + 1):
-        total[:, shift:] += x[:, :-shift]
+        out[:, shift:] += x[:, :-shift]
     for shift in range(1, min(after, others) + 1):
-        total[:, :-shift] += x[:, shift:]
-    return total
+        out[:, :-shift] += x[:, shift:]
 
 
 class BatchNorm(Function):

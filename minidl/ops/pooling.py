@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 
-from minidl.backend import array_module
-from minidl.elementwise import masked
+from minidl.backend import array_module, empty_like
+from minidl.elementwise import masked, over_images
 from minidl.function import Function
 from minidl.ops.im2col import output_size, taps
 
@@ -26,48 +26,60 @@ class MaxPool2d(Function):
     """
 
     def forward(self, x, *, kernel_size, stride, padding, dilation, ceil_mode, return_indices):
-        xp = array_module(x)
-        H, W = x.shape[-2:]
-        KH, KW = kernel_size
-        OH, OW = output_size((H, W), kernel_size, stride, padding, dilation, ceil_mode)
+        OH, OW = output_size(x.shape[-2:], kernel_size, stride, padding, dilation, ceil_mode)
         self.x_shape = x.shape
         self.geometry = kernel_size, (OH, OW), stride, padding, dilation
-
-        y = xp.full_like(x, -math.inf, shape=x.shape[:-2] + (OH, OW))
+        self.first_tap = kernel_size[0] * kernel_size[1] - 1
+        y = empty_like(x, x.shape[:-2] + (OH, OW))
         winner = None
         if return_indices or self.needs_input_grad[0]:
-            winner = xp.zeros_like(y, dtype="uint8" if KH * KW <= 256 else "int32")
-        # From the last tap to the first: each takes from those behind it what is not larger. So `winner` only grows,
-        # and maximum can update it (many times faster than a copy of the elements under a mask).
-        for kh, kw, windows, pixels in reversed(list(taps((H, W), *self.geometry))):
-            if winner is not None:
-                wins = (x[pixels] >= y[windows]) | xp.isnan(x[pixels])
-                number = winner.dtype.type(KH * KW - 1 - (kh * KW + kw))
-                winner[windows] = xp.maximum(winner[windows], wins * number)
-            y[windows] = xp.maximum(y[windows], x[pixels])
+            winner = array_module(x).empty_like(y, dtype="uint8" if self.first_tap < 256 else "int32")
+
+        over_images(lambda images: self._pool(x[images], y[images], None if winner is None else winner[images]), x)
 
         self.save_for_backward(winner)
         return (y, self._indices(winner)) if return_indices else y
+
+    def _pool(self, x, y, winner):
+        xp = array_module(x)
+        y[...] = -math.inf
+        windows_of_taps = list(taps(x.shape[-2:], *self.geometry))
+        for _, _, windows, pixels in windows_of_taps:
+            xp.maximum(y[windows], x[pixels], out=y[windows])
+        if winner is None:
+            return
+        winner[...] = 0
+        has_nan = bool(xp.isnan(y).any())
+        # From the last tap to the first, so `winner` only grows, and maximum can update it: many times faster than a
+        # copy of the elements under a mask.
+        for kh, kw, windows, pixels in reversed(windows_of_taps):
+            wins = x[pixels] == y[windows]
+            if has_nan:
+                wins |= xp.isnan(x[pixels])
+            number = winner.dtype.type(self.first_tap - (kh * self.geometry[0][1] + kw))
+            xp.maximum(winner[windows], wins * number, out=winner[windows])
 
     def _indices(self, winner):
         """h * W + w for each window, from its winning tap."""
         xp = array_module(winner)
         W = self.x_shape[-1]
-        (KH, KW), (OH, OW), stride, ((top, _), (left, _)), dilation = self.geometry
-        kh, kw = xp.divmod(KH * KW - 1 - winner.astype("int64"), KW)
+        (_, KW), (OH, OW), stride, ((top, _), (left, _)), dilation = self.geometry
+        kh, kw = xp.divmod(self.first_tap - winner.astype("int64"), KW)
         h = xp.arange(OH)[:, None] * stride[0] - top + kh * dilation[0]
         w = xp.arange(OW) * stride[1] - left + kw * dilation[1]
         return h * W + w
 
     def backward(self, grad_output, _=None):
         (winner,) = self.saved_tensors
-        xp = array_module(grad_output)
-        KH, KW = self.geometry[0]
-        grad_x = xp.zeros_like(grad_output, shape=self.x_shape)
-        for kh, kw, windows, pixels in taps(self.x_shape[-2:], *self.geometry):
-            won = winner[windows] == KH * KW - 1 - (kh * KW + kw)
-            grad_x[pixels] += masked(grad_output[windows], won)
+        grad_x = empty_like(grad_output, self.x_shape)
+        over_images(lambda images: self._unpool(grad_output[images], winner[images], grad_x[images]), grad_output)
         return grad_x
+
+    def _unpool(self, grad_output, winner, grad_x):
+        grad_x[...] = 0
+        for kh, kw, windows, pixels in taps(self.x_shape[-2:], *self.geometry):
+            won = winner[windows] == self.first_tap - (kh * self.geometry[0][1] + kw)
+            grad_x[pixels] += masked(grad_output[windows], won)
 
 
 class AvgPool2d(Function):
@@ -91,10 +103,15 @@ class AvgPool2d(Function):
             count = [[row * column for column in columns] for row in rows]
             self.count = xp.asarray(count, x.dtype)  # (OH, OW)
 
-        y = xp.zeros_like(x, shape=x.shape[:-2] + (OH, OW))
-        for _, _, windows, pixels in taps(x.shape[-2:], *self.geometry):
-            y[windows] += x[pixels]
-        y /= self.count
+        y = empty_like(x, x.shape[:-2] + (OH, OW))
+
+        def pool(images):
+            y[images] = 0
+            for _, _, windows, pixels in taps(x.shape[-2:], *self.geometry):
+                y[images][windows] += x[images][pixels]
+            y[images] /= self.count
+
+        over_images(pool, x)
         return y
 
     def _pixels_in_windows(self, i, count_include_pad):
@@ -106,11 +123,15 @@ class AvgPool2d(Function):
         return [min(start + kernel_size, highest) - max(start, lowest) for start in starts]
 
     def backward(self, grad_output):
-        xp = array_module(grad_output)
-        share = grad_output / self.count
-        grad_x = xp.zeros_like(grad_output, shape=self.x_shape)
-        for _, _, windows, pixels in taps(self.x_shape[-2:], *self.geometry):
-            grad_x[pixels] += share[windows]
+        grad_x = empty_like(grad_output, self.x_shape)
+
+        def unpool(images):
+            share = grad_output[images] / self.count
+            grad_x[images] = 0
+            for _, _, windows, pixels in taps(self.x_shape[-2:], *self.geometry):
+                grad_x[images][pixels] += share[windows]
+
+        over_images(unpool, grad_x)
         return grad_x
 
 
