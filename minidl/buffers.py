@@ -18,7 +18,8 @@ from typing import Any
 import numpy
 
 LARGE = 1 << 18  # bytes: below, the C library keeps the memory itself
-SLACK = 1.125  # a piece may be this much larger than what is asked for
+FIT = 1.5  # a piece may be this much larger than what is asked for
+HOLD = 2  # times what was in use at the same time may be held in all
 
 
 class Lease(numpy.ndarray):
@@ -89,15 +90,15 @@ def _take(size: int) -> mmap.mmap:
     size = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
     with _lock:
         _collect()
-        fitting = min((s for s in _shelf if size <= s <= size * SLACK), default=None)
+        fitting = min((s for s in _shelf if size <= s <= size * FIT), default=None)
         if fitting is not None:
             memory = _shelf[fitting].pop()
             if not _shelf[fitting]:
                 del _shelf[fitting]
             _idle -= fitting
         else:
-            # Never hold much more than was once in use at the same time: make room of what does not fit.
-            while _shelf and _idle + _lent + size > SLACK * max(_most_lent, _lent + size):
+            # Never hold much more than was once in use: make room of what does not fit.
+            while _shelf and _idle + _lent + size > HOLD * max(_most_lent, _lent + size):
                 largest = max(_shelf)
                 _idle -= largest * len(_shelf.pop(largest))
             memory = _fresh(size)

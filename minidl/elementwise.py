@@ -20,22 +20,22 @@ LARGE = 1 << 16  # elements: below, it is not worth a thread
 PIECE = 1 << 16  # elements: a few float32 arrays of this size stay in a core's second-level cache
 
 
-def elementwise(function: Callable, *operands: Any) -> Any:
-    """function(*operands), a ufunc of arrays and numbers."""
+def elementwise(function: Callable, *operands: Any, out: Any = None) -> Any:
+    """function(*operands, out=out), a ufunc of arrays and numbers."""
     first = operands[0]
     if type(first) is not ndarray or first.size < LARGE:
-        return function(*operands)
+        return function(*operands) if out is None else function(*operands, out=out)
     arrays = [operand for operand in operands if isinstance(operand, ndarray)]
     dense = [_flat(array, first) for array in arrays]
     if any(flat is None or flat.dtype != first.dtype for flat in dense):
-        return function(*operands)
-    result = buffers.empty_like(first)
+        return function(*operands) if out is None else function(*operands, out=out)
+    result = buffers.empty_like(first) if out is None else out
     flat_operands = iter(dense)
     flat = [next(flat_operands) if isinstance(operand, ndarray) else operand for operand in operands]
-    out = _flat(result, result)
+    flat_result = _flat(result, first)
 
     def compute(piece: slice) -> None:
-        function(*[part[piece] if isinstance(part, ndarray) else part for part in flat], out=out[piece])
+        function(*[part[piece] if isinstance(part, ndarray) else part for part in flat], out=flat_result[piece])
 
     parallel_map(compute, slices(first.size, PIECE))
     return result
@@ -65,20 +65,22 @@ def masked(gradient: Any, mask: Any) -> Any:
     """
     dtype = gradient.dtype
     bits = BITS[dtype]
-    flat_gradient = flat_mask = None
-    if type(gradient) is ndarray and gradient.size >= LARGE:
-        flat_gradient, flat_mask = _flat(gradient, gradient), _flat(mask, gradient)
-    if flat_gradient is None or flat_mask is None:
+    if type(gradient) is not ndarray or gradient.size < LARGE or mask.shape != gradient.shape:
         return (gradient.view(bits) * mask.astype(bool).astype(bits)).view(dtype)
-    result = buffers.empty_like(gradient)
-    out = _flat(result, result).view(bits)  # type: ignore[union-attr]
-    flat_gradient = flat_gradient.view(bits)
+    result = buffers.empty_like(mask if mask.dtype == dtype else gradient)
+    flat = [_flat(array, result) for array in (result, mask, gradient)]
+    if any(array is None for array in flat):  # a gradient that is part of another array, say
+        flat = [result, mask, gradient]
+        pieces = slices(len(result), PIECE * len(result) // result.size)
+    else:
+        pieces = slices(result.size, PIECE)
+    out, passing, given = flat[0].view(bits), flat[1], flat[2].view(bits)
 
     def compute(piece: slice) -> None:
-        out[piece] = flat_mask[piece].astype(bool)
-        out[piece] *= flat_gradient[piece]
+        out[piece] = passing[piece].astype(bool)
+        out[piece] *= given[piece]
 
-    parallel_map(compute, slices(gradient.size, PIECE))
+    parallel_map(compute, pieces)
     return result
 
 

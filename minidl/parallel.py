@@ -76,9 +76,12 @@ def parallel_map(function: Callable[[Item], Result], items: Sequence[Item]) -> l
     thread has stopped. Called inside a `function`, it goes on in that one thread.
     """
     global _pool
-    workers = min(_threads, len(items))
-    if workers < 2 or getattr(_here, "is_worker", False):
+    if getattr(_here, "is_worker", False):
         return [function(item) for item in items]
+    workers = min(_threads, len(items))
+    if workers < 2:
+        with one_blas_thread():
+            return [function(item) for item in items]
     if _pool is None:
         _pool = ThreadPoolExecutor(_threads - 1, thread_name_prefix="minidl")
     results: list[Any] = [None] * len(items)
@@ -101,7 +104,8 @@ def parallel_map(function: Callable[[Item], Result], items: Sequence[Item]) -> l
         try:
             work()
         finally:
-            errors = [other.exception() for other in others]  # waits: they write into arrays that are in use
+            # Wait for those that have begun: they write into arrays that are in use.
+            errors = [None if other.cancel() else other.exception() for other in others]
     for error in errors:
         if error is not None:
             raise error

@@ -645,10 +645,11 @@ class Tensor(_Conversions):
                 explain(where, f"result type {result.dtype} can't be cast to the desired output type {self.dtype}")
             )
         node = result.grad_fn
-        if node is not None and node.saved:  # what the operation saved of this tensor is overwritten next
-            node.saved = tuple(array.copy() if array is self._data else array for array in node.saved)
-        self._data[...] = result._data
-        mark_changed(self._data)
+        if result._data is not self._data:
+            if node is not None and node.saved:  # what the operation saved of this tensor is overwritten next
+                node.saved = tuple(array.copy() if array is self._data else array for array in node.saved)
+            self._data[...] = result._data
+            mark_changed(self._data)
         if result.requires_grad:
             if self._retains_grad:  # from now on, the gradient of the new values
                 del self.grad_fn.keepers[self.output_nr]  # type: ignore[union-attr]
@@ -680,7 +681,9 @@ class Tensor(_Conversions):
         return self._in_place("clamp_", Tensor.clamp, min, max)
 
     def relu_(self) -> Tensor:
-        return self._in_place("relu_", Tensor.relu)
+        self._check_in_place("relu_")
+        mark_changed(self._data)  # now: what the operation saves are the new values
+        return self._become("relu_", apply(ops.ReLU, self, in_place=True))
 
     def copy_(self, source: Tensor) -> Tensor:
         """Take the values of `source`, broadcast to this shape and cast to this dtype."""

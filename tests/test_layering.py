@@ -16,7 +16,7 @@ LAYERS = [
     "minidl.buffers minidl.parallel",
     "minidl.memory",
     "minidl.backend",
-    "minidl.elementwise",
+    "minidl.elementwise minidl.products",
     "minidl.algorithm minidl.checks minidl.cuda minidl.diagnosis minidl.grad_mode",
     "minidl.indexing minidl.function",
     "minidl.engine",

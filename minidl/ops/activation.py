@@ -13,12 +13,12 @@ from minidl.ops.special import erf
 class ReLU(Function):
     """y = max(x, 0)                    dx = dy [x > 0]
 
-    At x = 0 the subgradient 0 is taken.
+    At x = 0 the subgradient 0 is taken. With `in_place`, y is written over x.
     Nair & Hinton, ICML 2010; AlexNet sec. 3.1 (Krizhevsky et al., NIPS 2012).
     """
 
-    def forward(self, x):
-        y = elementwise(array_module(x).maximum, x, ZERO.get(x.dtype, 0))
+    def forward(self, x, *, in_place=False):
+        y = elementwise(array_module(x).maximum, x, ZERO.get(x.dtype, 0), out=x if in_place else None)
         self.save_for_backward(y)  # y > 0 exactly where x > 0; x itself can be freed
         return y
 

@@ -62,6 +62,13 @@ def statistics(rows):
     return mean, squares / count
 
 
+def sum_of_rows(rows):
+    """The sum of each channel over all pixels."""
+    folded, k = _fold(rows)
+    first, *others = parallel_map(lambda block: _sum_of_rows(folded[block], k), _blocks(folded))
+    return sum(others, first)
+
+
 def normalize(rows, mean, scale, bias, out):
     """y = (x - mean) scale + bias, into the rows of `out`"""
     folded, k = _fold(rows)

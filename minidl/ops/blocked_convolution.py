@@ -23,11 +23,16 @@ from itertools import pairwise
 from minidl.algorithm import in_blocks
 from minidl.backend import array_module, empty
 from minidl.buffers import workspace
+from minidl.elementwise import over_images
+from minidl.ops.blocked_batch_norm import rows_of, sum_of_rows
 from minidl.ops.im2col import output_size
 from minidl.parallel import get_num_threads, parallel_map
 
 BLOCK_BYTES = 1 << 21  # of columns: what a core's caches hold beside the weights
 MOST_BYTES = 1 << 25
+FEWER = 2  # times fewer output channels than input channels, but at least ENOUGH: then the product comes first
+ENOUGH = 16
+SHORT_RUN = 16  # numbers: copied one by one, these take less time than to begin with them
 CHANNELS_LAST = (0, 2, 3, 1)  # the dimensions of (N, C, H, W) from the outermost in memory on
 
 
@@ -83,34 +88,63 @@ def correlate(xh, filters, yh, corner, stride, dilation, bias=None):
     """
     KH, KW, C, F = filters.shape
     OW = yh.shape[2]
-    matrix = filters.reshape(KH * KW * C, F)
+    from_products = stride == (1, 1) and C >= FEWER * F >= FEWER * ENOUGH and 1 < KH * KW <= 9
+    if from_products:
+        filters = array_module(xh).ascontiguousarray(filters)
+        row_bytes = OW * (C + 2 * F) * xh.itemsize
+    else:
+        filters = filters.reshape(KH * KW * C, F)
+        row_bytes = OW * KH * KW * C * xh.itemsize
     # Added to whole rows of pixels: NumPy takes its time to begin with each run of F numbers.
     bias_row = None if bias is None else array_module(xh).tile(bias, OW)
 
     def compute(block):
-        images, rows = block
-        out = yh[images, rows]
-        columns = columns_of(xh, block, OW, (KH, KW), corner, stride, dilation)
-        if out.flags.c_contiguous:
-            y = out.reshape(len(columns), F)
-            array_module(xh).matmul(columns, matrix, out=y)
+        out = yh[block]
+        in_place = out.flags.c_contiguous
+        y = out if in_place else workspace("output", out.shape, xh.dtype)
+        if from_products:
+            add_products(xh, block, filters, y, corner, dilation)
         else:
-            y = array_module(xh).matmul(columns, matrix, out=workspace("product", (len(columns), F), xh.dtype))
+            columns = columns_of(xh, block, OW, (KH, KW), corner, stride, dilation)
+            array_module(xh).matmul(columns, filters, out=y.reshape(len(columns), F))
         if bias is not None:
-            y = y.reshape(-1, OW * F)
-            y += bias_row
-        if not out.flags.c_contiguous:
-            out[...] = y.reshape(out.shape)
+            y.reshape(-1, OW * F)[...] += bias_row
+        if not in_place:
+            out[...] = y
 
-    parallel_map(compute, blocks(yh.shape[:2], OW * len(matrix) * xh.itemsize, BLOCK_BYTES))
+    parallel_map(compute, blocks(yh.shape[:2], row_bytes, BLOCK_BYTES))
+
+
+def add_products(xh, block, filters, y, corner, dilation):
+    """The same sum for stride 1 with the product first: y = the sum over kh, kw of (x filters[kh, kw]) moved there.
+
+    No columns: where an output has fewer channels than the input, its products are less to move than the windows are.
+    """
+    images, rows = block
+    KH, KW, C, F = filters.shape
+    count, OW = y.shape[1:3]
+    height, width = count + (KH - 1) * dilation[0], OW + (KW - 1) * dilation[1]
+    pixels = _rectangle(xh[images], rows.start + corner[0], corner[1], height, width, channels_last=True)
+    if not pixels.flags.c_contiguous:
+        copied = workspace("padded", pixels.shape, xh.dtype)
+        copied[...] = pixels
+        pixels = copied
+    product = workspace("product", (len(pixels), height, width, F), xh.dtype)
+    for kh in range(KH):
+        for kw in range(KW):
+            array_module(xh).matmul(pixels.reshape(-1, C), filters[kh, kw], out=product.reshape(-1, F))
+            h, w = kh * dilation[0], kw * dilation[1]
+            moved = product[:, h : h + count, w : w + OW]
+            if kh == kw == 0:
+                y[...] = moved
+            else:
+                y += moved
 
 
 def weight_gradient(x, grad_output, stride, padding, dilation, kernel_size):
     """grad_weight of Conv2d, (F, C, KH, KW) with channels last in memory: grad_output^T columns, summed over blocks."""
     xp = array_module(x)
     xh, dyh = channels_last(x), channels_last(grad_output)
-    if not dyh.flags.c_contiguous:
-        dyh = xp.ascontiguousarray(dyh)
     KH, KW = kernel_size
     N, OH, OW, F = dyh.shape
     K = KH * KW * xh.shape[3]
@@ -143,41 +177,57 @@ def weight_gradient(x, grad_output, stride, padding, dilation, kernel_size):
 
 
 def bias_gradient(grad_output):
-    """grad_bias of Conv2d: the sum over images and pixels, as a product with ones."""
-    dyh = channels_last(grad_output)
-    rows = dyh.reshape(-1, dyh.shape[3])
-    return array_module(rows).ones(len(rows), rows.dtype) @ rows
+    """grad_bias of Conv2d: the sum over images and pixels."""
+    return sum_of_rows(rows_of(grad_output))
 
 
 def columns_of(xh, block, OW, kernel_size, corner, stride, dilation):
-    """The windows of a block of output rows, a row for each: (n * rows * OW, KH * KW * C), until the next call."""
+    """The windows of a block of output rows, a row for each: (n * rows * OW, KH * KW * C), until the next call.
+
+    In memory a window's numbers stand together, and KW * C of them are copied at once; where these are few (a first
+    layer), it is the other way round: OW windows' numbers for one tap and channel stand together.
+    """
     images, rows = block
     KH, KW = kernel_size
     C = xh.shape[3]
     count = rows.stop - rows.start
+    by_tap = stride[1] == 1 and KW * C <= SHORT_RUN < OW
     h, w = rows.start * stride[0] + corner[0], corner[1]
     height = (count - 1) * stride[0] + (KH - 1) * dilation[0] + 1
     width = (OW - 1) * stride[1] + (KW - 1) * dilation[1] + 1
-    pixels = _rectangle(xh[images], h, w, height, width)
+    pixels = _rectangle(xh[images], h, w, height, width, channels_last=not by_tap)
     sn, sh, sw, sc = pixels.strides
     windows = array_module(xh).lib.stride_tricks.as_strided(
         pixels,
         (len(pixels), count, OW, KH, KW, C),
         (sn, sh * stride[0], sw * stride[1], sh * dilation[0], sw * dilation[1], sc),
     )
+    M, K = len(pixels) * count * OW, KH * KW * C
     if kernel_size == (1, 1) and windows.flags.c_contiguous:
-        return windows.reshape(-1, C)
+        return windows.reshape(M, K)
+    if by_tap:
+        taps = windows.transpose(3, 4, 5, 0, 1, 2)
+        columns = workspace("columns", taps.shape, xh.dtype)
+        columns[...] = taps
+        return columns.reshape(K, M).T
     columns = workspace("columns", windows.shape, xh.dtype)
     columns[...] = windows
-    return columns.reshape(-1, KH * KW * C)
+    return columns.reshape(M, K)
 
 
-def _rectangle(xh, h, w, height, width):
-    """xh[:, h : h + height, w : w + width], channels last in memory; zeros where it reaches over the edge."""
+def _rectangle(xh, h, w, height, width, channels_last):
+    """xh[:, h : h + height, w : w + width], with zeros where it reaches over the edge.
+
+    With channels_last, the channels of a pixel stand together in memory; otherwise, the pixels of a row and channel.
+    """
     N, H, W, C = xh.shape
-    if h >= 0 and w >= 0 and h + height <= H and w + width <= W and (C == 1 or xh.strides[3] == xh.itemsize):
+    unit = xh.strides[3] if channels_last else xh.strides[2]
+    if h >= 0 and w >= 0 and h + height <= H and w + width <= W and (C == 1 or unit == xh.itemsize):
         return xh[:, h : h + height, w : w + width]
-    padded = workspace("padded", (N, height, width, C), xh.dtype)
+    if channels_last:
+        padded = workspace("padded", (N, height, width, C), xh.dtype)
+    else:
+        padded = workspace("padded", (N, C, height, width), xh.dtype).transpose(0, 2, 3, 1)
     rows = slice(min(max(0, -h), height), max(min(height, H - h), 0))
     columns = slice(min(max(0, -w), width), max(min(width, W - w), 0))
     padded[:, : rows.start] = 0
@@ -202,3 +252,16 @@ def blocks(counts, bytes_of_row, size):
 def channels_last(x):
     """(N, C, H, W) as (N, H, W, C): a view."""
     return x.transpose(0, 2, 3, 1)
+
+
+def laid_out(x):
+    """x with its channels last in memory, and no gaps: x itself if it is, else a copy."""
+    if channels_last(x).flags.c_contiguous:
+        return x
+    copied = empty(x, x.shape, CHANNELS_LAST)
+
+    def copy(images):
+        copied[images] = x[images]
+
+    over_images(copy, x)
+    return copied

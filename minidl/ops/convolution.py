@@ -56,6 +56,7 @@ class Conv2d(Function):
         need_x, need_weight, need_bias = self.needs_input_grad
         (N, C, H, W), (F, _, KH, KW), G = self.x_shape, self.weight_shape, self.groups
         if self.in_blocks:
+            grad_output = blocked_convolution.laid_out(grad_output)
             return (
                 blocked_convolution.input_gradient(grad_output, weight, *self.geometry, (H, W)) if need_x else None,
                 blocked_convolution.weight_gradient(x, grad_output, *self.geometry, (KH, KW)) if need_weight else None,

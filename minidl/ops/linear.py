@@ -6,6 +6,7 @@ import math
 
 from minidl.function import Function
 from minidl.ops.arithmetic import sum_to_shape
+from minidl.products import matmul
 
 
 class MatMul(Function):
@@ -19,7 +20,7 @@ class MatMul(Function):
         need_a, need_b = self.needs_input_grad
         self.a_shape, self.b_shape = a.shape, b.shape
         self.save_for_backward(a if need_b else None, b if need_a else None)
-        y = a @ b
+        y = matmul(a, b)
         self.multiply_adds = y.size * a.shape[-1]
         return y
 
@@ -34,11 +35,11 @@ class MatMul(Function):
         if need_a:
             b = b[:, None] if b.ndim == 1 else b
             shape = (1,) * (len(self.a_shape) == 1) + self.a_shape  # (..., M, K)
-            grad_a = sum_to_shape(grad_output @ b.swapaxes(-1, -2), shape).reshape(self.a_shape)
+            grad_a = sum_to_shape(matmul(grad_output, b.swapaxes(-1, -2)), shape).reshape(self.a_shape)
         if need_b:
             a = a[None, :] if a.ndim == 1 else a
             shape = self.b_shape + (1,) * (len(self.b_shape) == 1)  # (..., K, P)
-            grad_b = sum_to_shape(a.swapaxes(-1, -2) @ grad_output, shape).reshape(self.b_shape)
+            grad_b = sum_to_shape(matmul(a.swapaxes(-1, -2), grad_output), shape).reshape(self.b_shape)
         return grad_a, grad_b
 
 
@@ -51,7 +52,7 @@ class Linear(Function):
     def forward(self, x, weight, bias):
         need_x, need_weight, _ = self.needs_input_grad
         self.save_for_backward(x if need_weight else None, weight if need_x else None)
-        y = _rows(x) @ weight.T
+        y = matmul(_rows(x), weight.T)
         self.multiply_adds = y.size * x.shape[-1]
         if bias is not None:
             y += bias
@@ -62,8 +63,8 @@ class Linear(Function):
         need_x, need_weight, need_bias = self.needs_input_grad
         dy = _rows(grad_output)  # (rows, F)
         return (
-            (dy @ weight).reshape(grad_output.shape[:-1] + weight.shape[1:]) if need_x else None,
-            dy.T @ _rows(x) if need_weight else None,
+            matmul(dy, weight).reshape(grad_output.shape[:-1] + weight.shape[1:]) if need_x else None,
+            matmul(dy.T, _rows(x)) if need_weight else None,
             dy.sum(axis=0) if need_bias else None,
         )
 

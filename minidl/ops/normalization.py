@@ -170,7 +170,7 @@ class BatchNorm(Function):
             grad_bias, dots = blocked_batch_norm.gradient_sums(dy, rows, mean)
             grad_weight = dots * r
         elif need_bias:
-            grad_bias = dy.sum(axis=0)
+            grad_bias = blocked_batch_norm.sum_of_rows(dy)
         if need_x:
             grad_x = blocked_batch_norm.images_like(grad_output)
             if self.of_batch:

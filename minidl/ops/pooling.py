@@ -43,19 +43,19 @@ class MaxPool2d(Function):
     def _pool(self, x, y, winner):
         xp = array_module(x)
         y[...] = -math.inf
-        windows_of_taps = list(taps(x.shape[-2:], *self.geometry))
-        for _, _, windows, pixels in windows_of_taps:
-            xp.maximum(y[windows], x[pixels], out=y[windows])
+        views = list(taps_of(_columns_apart(x, self.geometry[2]), x.shape[-2:], self.geometry))
+        for _, _, windows, pixels in views:
+            xp.maximum(y[windows], pixels, out=y[windows])
         if winner is None:
             return
         winner[...] = 0
         has_nan = bool(xp.isnan(y).any())
         # From the last tap to the first, so `winner` only grows, and maximum can update it: many times faster than a
         # copy of the elements under a mask.
-        for kh, kw, windows, pixels in reversed(windows_of_taps):
-            wins = x[pixels] == y[windows]
+        for kh, kw, windows, pixels in reversed(views):
+            wins = pixels == y[windows]
             if has_nan:
-                wins |= xp.isnan(x[pixels])
+                wins |= xp.isnan(pixels)
             number = winner.dtype.type(self.first_tap - (kh * self.geometry[0][1] + kw))
             xp.maximum(winner[windows], wins * number, out=winner[windows])
 
@@ -76,10 +76,33 @@ class MaxPool2d(Function):
         return grad_x
 
     def _unpool(self, grad_output, winner, grad_x):
-        grad_x[...] = 0
-        for kh, kw, windows, pixels in taps(self.x_shape[-2:], *self.geometry):
+        # TODO
+        apart = _columns_apart(grad_x, self.geometry[2], copy=False)
+        for part in apart:
+            part[...] = 0
+        for kh, kw, windows, pixels in taps_of(apart, self.x_shape[-2:], self.geometry):
             won = winner[windows] == self.first_tap - (kh * self.geometry[0][1] + kw)
-            grad_x[pixels] += masked(grad_output[windows], won)
+            pixels += masked(grad_output[windows], won)
+        for first, part in enumerate(apart):
+            if len(apart) > 1:
+                grad_x[..., first :: len(apart)] = part
+
+
+def _columns_apart(x, stride, copy=True):
+    """x[..., w::s] for each w < s, the stride of the columns: what one tap finds then lies side by side."""
+    s = stride[1]
+    if s == 1:
+        return [x]
+    parts = [x[..., w::s] for w in range(min(s, x.shape[-1]))]
+    return [part.copy(order="K") if copy else empty_like(part) for part in parts]
+
+
+def taps_of(parts, image_size, geometry):
+    """taps, with the pixels themselves in place of their index: views of the parts that _columns_apart made."""
+    for kh, kw, windows, (_, rows, columns) in taps(image_size, *geometry):
+        first = columns.start // len(parts)
+        count = -(-(columns.stop - columns.start) // columns.step)
+        yield kh, kw, windows, parts[columns.start % len(parts)][..., rows, first : first + count]
 
 
 class AvgPool2d(Function):

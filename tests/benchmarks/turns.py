@@ -21,7 +21,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-TURN = 0.2  # seconds: short steps are repeated until a turn lasts about so long
+TURN = 0.4  # seconds: short steps are repeated until a turn lasts about so long
+WARM_UP = 0.2  # seconds before each turn: after a pause, a scheduler takes its time to give each thread its own core
 SETTLE = 0.1  # seconds before each turn: threads of OpenBLAS and OpenMP stay awake for a while after a product
 
 
@@ -125,6 +126,8 @@ def in_turn(workers, rounds, turn=TURN):
         order = range(len(workers)) if number % 2 == 0 else reversed(range(len(workers)))
         for place in order:
             time.sleep(SETTLE)
+            if repeats[place] > 1:
+                workers[place].warm_up(WARM_UP)
             times[place] = workers[place].time(repeats[place])
         taken.append(tuple(times))
     return Timing(tuple(taken))
