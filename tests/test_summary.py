@@ -214,7 +214,7 @@ def test_layers_without_operations_and_in_place():
         ("Dropout", 0, (1, 1)),
         ("Identity", 0, (1, 1)),
         ("Conv2d", 9 * FLOAT, (1, 1)),
-        ("ReLU", 9 * FLOAT, (1, 1)),
+        ("ReLU", 0, (1, 1)),  # into the memory of its input
     ]
 
 

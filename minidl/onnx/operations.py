@@ -40,7 +40,6 @@ def converts(operation: type[Function]) -> Callable[[Callable], Callable]:
 # -------------------------------------------------------------------------------- the same operation, by another name
 
 for operation, kind in {
-    ops.ReLU: "Relu",
     ops.Sigmoid: "Sigmoid",
     ops.Tanh: "Tanh",
     ops.Hardswish: "HardSwish",
@@ -53,6 +52,8 @@ for operation, kind in {
     ops.MatMul: "MatMul",
 }.items():
     CONVERTERS[operation] = lambda g, *inputs, kind=kind: g(kind, *inputs)
+
+CONVERTERS[ops.ReLU] = lambda g, x, *, in_place=False: g("Relu", x)
 
 for operation, kind in {
     ops.Add: "Add",
