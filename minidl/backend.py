@@ -93,6 +93,11 @@ def empty_like(like: Any, shape: tuple[int, ...] | None = None) -> Any:
     return array_module(like).empty_like(like, shape=shape)
 
 
+def memory_order(array: Any) -> tuple[int, ...] | None:
+    """The `order` of an array, for `empty`; None for C order, and on a GPU."""
+    return buffers.order_of(array) if isinstance(array, numpy.ndarray) else None
+
+
 # ------------------------------------------------------------------------------------------------------ devices
 
 

@@ -1,7 +1,11 @@
 """Large arrays element by element: in pieces on all cores, into memory that is used again.
 
-y = elementwise(numpy.maximum, x, 0)        is numpy.maximum(x, 0)
-masked(gradient, x > 0)                     is gradient where x > 0, else 0
+    add(a, b)                       a + b
+    positive_part(x)                max(x, 0)
+    masked(gradient, mask)          gradient where mask holds, else 0
+    over_images(function, x)        function(slice) for slices of images that together are all of x
+
+Small arrays, and those on a GPU, take the plain way.
 """
 
 from __future__ import annotations
@@ -13,48 +17,42 @@ import numpy
 from numpy import ndarray
 
 from minidl import buffers
-from minidl.backend import float32, float64, int32, int64
-from minidl.parallel import parallel_map, slices
+from minidl.backend import ZERO, array_module, float32, float64, int32, int64
+from minidl.parallel import LARGE, parallel_map, slices
 
-LARGE = 1 << 16  # elements: below, it is not worth a thread
-PIECE = 1 << 16  # elements: a few float32 arrays of this size stay in a core's second-level cache
+PIECE = 1 << 17  # elements: long enough that threads do not wait for each other, short enough for a core's caches
+
+BITS = {float32: int32, float64: int64}  # integers of the same size
+ZEROS = {float32: numpy.zeros(PIECE, float32), float64: numpy.zeros(PIECE, float64)}
 
 
-def elementwise(function: Callable, *operands: Any, out: Any = None) -> Any:
-    """function(*operands, out=out), a ufunc of arrays and numbers."""
-    first = operands[0]
-    if type(first) is not ndarray or first.size < LARGE:
-        return function(*operands) if out is None else function(*operands, out=out)
-    arrays = [operand for operand in operands if isinstance(operand, ndarray)]
-    dense = [_flat(array, first) for array in arrays]
-    if any(flat is None or flat.dtype != first.dtype for flat in dense):
-        return function(*operands) if out is None else function(*operands, out=out)
-    result = buffers.empty_like(first) if out is None else out
-    flat_operands = iter(dense)
-    flat = [next(flat_operands) if isinstance(operand, ndarray) else operand for operand in operands]
-    flat_result = _flat(result, first)
+def is_large(array: Any) -> bool:
+    """True for an array in the host's memory that is worth more than one thread."""
+    return type(array) is ndarray and array.size >= LARGE
 
-    def compute(piece: slice) -> None:
-        function(*[part[piece] if isinstance(part, ndarray) else part for part in flat], out=flat_result[piece])
 
-    parallel_map(compute, slices(first.size, PIECE))
+def add(a: Any, b: Any, out: Any = None) -> Any:
+    """a + b, of arrays or numbers. `out`: the array of the result's shape and dtype to write it into."""
+    if not (is_large(a) and type(b) is ndarray and a.shape == b.shape and a.dtype == b.dtype):
+        return a + b
+    result = buffers.empty_like(a) if out is None else out
+    pieces, (y, a, b) = _matching_pieces(result, a, b)
+    parallel_map(lambda piece: numpy.add(a[piece], b[piece], out=y[piece]), pieces)
     return result
 
 
-def add(a: Any, b: Any) -> Any:
-    """a + b, of arrays or numbers."""
-    return elementwise(numpy.add, a, b) if type(a) is ndarray and a.size >= LARGE else a + b
-
-
-def over_images(function: Callable[[slice], None], x: Any) -> None:
-    """function(images) for slices that together are all images of x, on all threads; on a GPU once, for all of them."""
-    if type(x) is not ndarray or x.size < LARGE or x.ndim < 2:
-        function(slice(None))
-    else:
-        parallel_map(function, slices(len(x), 2 * PIECE * len(x) // x.size))
-
-
-BITS = {float32: int32, float64: int64}  # integers of the same size
+def positive_part(x: Any, out: Any = None) -> Any:
+    """max(x, 0)"""
+    if not is_large(x) or x.dtype not in ZEROS:
+        return array_module(x).maximum(x, ZERO.get(x.dtype, 0), out=out)
+    result = buffers.empty_like(x) if out is None else out
+    pieces, (y, x) = _matching_pieces(result, x)
+    if x.ndim > 1:
+        parallel_map(lambda piece: numpy.maximum(x[piece], ZERO[x.dtype], out=y[piece]), pieces)
+    else:  # with an array of zeros NumPy is three times as fast as with the number
+        zeros = ZEROS[x.dtype]
+        parallel_map(lambda piece: numpy.maximum(x[piece], zeros[: piece.stop - piece.start], out=y[piece]), pieces)
+    return result
 
 
 def masked(gradient: Any, mask: Any) -> Any:
@@ -65,30 +63,33 @@ def masked(gradient: Any, mask: Any) -> Any:
     """
     dtype = gradient.dtype
     bits = BITS[dtype]
-    if type(gradient) is not ndarray or gradient.size < LARGE or mask.shape != gradient.shape:
+    if not is_large(gradient) or mask.shape != gradient.shape:
         return (gradient.view(bits) * mask.astype(bool).astype(bits)).view(dtype)
-    result = buffers.empty_like(mask if mask.dtype == dtype else gradient)
-    flat = [_flat(array, result) for array in (result, mask, gradient)]
-    if any(array is None for array in flat):  # a gradient that is part of another array, say
-        flat = [result, mask, gradient]
-        pieces = slices(len(result), PIECE * len(result) // result.size)
-    else:
-        pieces = slices(result.size, PIECE)
-    out, passing, given = flat[0].view(bits), flat[1], flat[2].view(bits)
+    result = buffers.empty_like(gradient if mask.dtype == bool else mask)
+    pieces, (y, mask, gradient) = _matching_pieces(result, mask, gradient)
+    y, gradient = y.view(bits), gradient.view(bits)
 
     def compute(piece: slice) -> None:
-        out[piece] = passing[piece].astype(bool)
-        out[piece] *= given[piece]
+        y[piece] = mask[piece].astype(bool)
+        y[piece] *= gradient[piece]
 
     parallel_map(compute, pieces)
     return result
 
 
-def _flat(array: Any, like: Any) -> Any:
-    """The elements of `array` in the order in memory of `like`: a view, or None where they do not lie so."""
-    if array.shape != like.shape:
-        return None
-    if array.flags.c_contiguous and like.flags.c_contiguous:
-        return array.reshape(-1)
-    in_order = array.transpose(buffers.order_of(like))
-    return in_order.reshape(-1) if in_order.flags.c_contiguous else None
+def over_images(function: Callable[[slice], None], x: Any) -> None:
+    """function(images) for slices that together are all images of x, on all threads; on a GPU once, for all of them."""
+    if not is_large(x):
+        function(slice(None))
+    else:
+        parallel_map(function, slices(len(x), PIECE * len(x) // x.size))
+
+
+def _matching_pieces(*arrays: Any) -> tuple[list[slice], list[Any]]:
+    """Slices, and the arrays (of one shape) to slice: flat, if all lie in memory in one order and without gaps."""
+    first = arrays[0]
+    order = buffers.order_of(first)
+    in_order = [array if order is None else array.transpose(order) for array in arrays]
+    if all(array.flags.c_contiguous for array in in_order):
+        return slices(first.size, PIECE), [array.reshape(-1) for array in in_order]
+    return slices(len(first), PIECE * len(first) // first.size), list(arrays)

@@ -19,7 +19,7 @@ from numpy import ndarray
 
 from minidl.backend import array_module, is_array
 from minidl.buffers import owns_memory
-from minidl.elementwise import add
+from minidl.elementwise import add, is_large
 from minidl.errors import describe
 from minidl.function import Function
 
@@ -49,6 +49,7 @@ def walk(
     # node and the gradients that have arrived, one for each of its outputs.
     heap: list[int] = []
     waiting: dict[int, tuple[Function, list]] = {}
+    sums: set[tuple[int, int]] = set()  # the large ones among the gradients in `waiting` that were added up here
 
     roots = list(roots)
     if captured is not None:
@@ -63,7 +64,8 @@ def walk(
             arrived[index] = gradient if arrived[index] is None else add(arrived[index], gradient)
 
     while heap:
-        node, grad_outputs = waiting.pop(heappop(heap))
+        key = heappop(heap)
+        node, grad_outputs = waiting.pop(key)
         if node.hooks or node.keepers:
             _call_hooks(node, grad_outputs)
         if captured is not None:
@@ -91,8 +93,14 @@ def walk(
                 key = -user.sequence
                 if key in waiting:
                     arrived = waiting[key][1]
-                    # Never in place: an operation may hand one array to two inputs.
-                    arrived[index] = gradient if arrived[index] is None else add(arrived[index], gradient)
+                    before = arrived[index]
+                    if before is None:
+                        arrived[index] = gradient
+                    elif not is_large(before):
+                        arrived[index] = before + gradient
+                    else:  # in place only what was made here: an operation may hand one array to two inputs
+                        arrived[index] = add(before, gradient, out=before if (key, index) in sums else None)
+                        sums.add((key, index))
                 else:
                     if user.keeps_gradient and _is_shared(gradient, node, grad_outputs, grad_inputs):
                         gradient = gradient.copy()  # (what is added to another gradient becomes a new array anyway)

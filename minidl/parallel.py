@@ -23,6 +23,8 @@ from typing import Any, TypeVar
 
 from minidl.errors import explain
 
+LARGE = 1 << 19  # numbers
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -69,16 +71,17 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_pool)  # threads do not live on in a forked process
 
 
-def parallel_map(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+def parallel_map(function: Callable[[Item], Result], items: Sequence[Item], numbers: int = LARGE) -> list[Result]:
     """[function(item) for item in items], on all threads: each takes the next item as soon as it is free.
 
+    `numbers`: how many all of it passes over. Below LARGE, one thread is done before a second one is awake.
     NumPy's matrix products inside run on one thread each. An exception of `function` is raised here, when every
     thread has stopped. Called inside a `function`, it goes on in that one thread.
     """
     global _pool
     if getattr(_here, "is_worker", False):
         return [function(item) for item in items]
-    workers = min(_threads, len(items))
+    workers = min(_threads, len(items)) if numbers >= LARGE else 1
     if workers < 2:
         with one_blas_thread():
             return [function(item) for item in items]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from minidl.backend import ZERO, array_module
-from minidl.elementwise import elementwise, masked
+from minidl.backend import array_module
+from minidl.elementwise import masked, positive_part
 from minidl.function import Function
 from minidl.ops.special import erf
 
@@ -18,7 +18,7 @@ class ReLU(Function):
     """
 
     def forward(self, x, *, in_place=False):
-        y = elementwise(array_module(x).maximum, x, ZERO.get(x.dtype, 0), out=x if in_place else None)
+        y = positive_part(x, out=x if in_place else None)
         self.save_for_backward(y)  # y > 0 exactly where x > 0; x itself can be freed
         return y
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from minidl.backend import array_module, empty_like
+from minidl.backend import array_module, empty, empty_like, memory_order
 from minidl.elementwise import masked, over_images
 from minidl.function import Function
 from minidl.ops.im2col import output_size, taps
@@ -76,7 +76,6 @@ class MaxPool2d(Function):
         return grad_x
 
     def _unpool(self, grad_output, winner, grad_x):
-        # TODO
         apart = _columns_apart(grad_x, self.geometry[2], copy=False)
         for part in apart:
             part[...] = 0
@@ -180,14 +179,15 @@ class AdaptiveAvgPool2d(Function):
     """
 
     def forward(self, x, *, output_size):
-        self.x_shape = x.shape
+        self.x_shape, self.x_order = x.shape, memory_order(x)
         y = array_module(x).empty_like(x, shape=x.shape[:-2] + output_size)
         for oh, ow, rows, columns in adaptive_windows(x.shape[-2:], output_size):
             y[..., oh, ow] = x[..., rows, columns].mean(axis=(-2, -1))
         return y
 
     def backward(self, grad_output):
-        grad_x = array_module(grad_output).zeros_like(grad_output, shape=self.x_shape)
+        grad_x = empty(grad_output, self.x_shape, self.x_order)
+        grad_x[...] = 0
         for oh, ow, rows, columns in adaptive_windows(self.x_shape[-2:], grad_output.shape[-2:]):
             window = grad_x[..., rows, columns]
             window += grad_output[..., oh, ow, None, None] / (window.shape[-2] * window.shape[-1])

@@ -5,7 +5,8 @@ Where NumPy gives a view, so do these: no element is copied, and the Tensors sha
 
 from __future__ import annotations
 
-from minidl.backend import array_module, is_array
+from minidl.backend import array_module, empty_like, is_array
+from minidl.elementwise import over_images
 from minidl.function import Function
 from minidl.ops.arithmetic import sum_to_shape
 
@@ -173,7 +174,7 @@ class Cat(Function):
 
     def forward(self, *arrays, dim):
         self.dim, self.sizes = dim, [x.shape[dim] for x in arrays]
-        return array_module(arrays[0]).concatenate(arrays, axis=dim)
+        return _concatenate(arrays, dim)
 
     def backward(self, grad_output):
         return tuple(_pieces(grad_output, self.sizes, self.dim))
@@ -201,7 +202,18 @@ class Split(Function):
         return tuple(_pieces(x, sizes, dim))
 
     def backward(self, *grad_outputs):
-        return array_module(grad_outputs[0]).concatenate(grad_outputs, axis=self.dim)
+        return _concatenate(grad_outputs, self.dim)
+
+
+def _concatenate(arrays, dim):
+    """The arrays one after the other along dim; behind the first dimension, image by image on all cores."""
+    xp = array_module(arrays[0])
+    first = arrays[0]
+    if dim == 0 or any(x.dtype != first.dtype for x in arrays):
+        return xp.concatenate(arrays, axis=dim)
+    y = empty_like(first, first.shape[:dim] + (sum(x.shape[dim] for x in arrays),) + first.shape[dim + 1 :])
+    over_images(lambda images: xp.concatenate([x[images] for x in arrays], axis=dim, out=y[images]), y)
+    return y
 
 
 def _pieces(array, sizes, dim):
