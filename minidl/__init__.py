@@ -9,6 +9,7 @@ This file is the public face; names and arguments are PyTorch's. Where to start 
 """
 
 from minidl import autograd, cuda, data, nn, onnx, optim
+from minidl.algorithm import use_algorithm
 from minidl.autograd import gradcheck
 from minidl.backend import (
     Generator,
@@ -29,6 +30,7 @@ from minidl.backend import bool_ as bool
 from minidl.backend import float32 as float
 from minidl.backend import float64 as double
 from minidl.backend import int64 as long
+from minidl.buffers import empty_cache
 from minidl.creation import (
     arange,
     as_tensor,
@@ -114,6 +116,7 @@ from minidl.functional.shape import (
     unsqueeze,
 )
 from minidl.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from minidl.parallel import get_num_threads, set_num_threads
 from minidl.serialization import load, save
 from minidl.tensor import Tensor, apply
 

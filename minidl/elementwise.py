@@ -16,19 +16,19 @@ from typing import Any
 import numpy
 from numpy import ndarray
 
-from minidl import buffers
+from minidl import buffers, parallel
 from minidl.backend import ZERO, array_module, float32, float64, int32, int64
-from minidl.parallel import LARGE, parallel_map, slices
+from minidl.parallel import parallel_map, slices
 
 PIECE = 1 << 17  # elements: long enough that threads do not wait for each other, short enough for a core's caches
 
 BITS = {float32: int32, float64: int64}  # integers of the same size
-ZEROS = {float32: numpy.zeros(PIECE, float32), float64: numpy.zeros(PIECE, float64)}
+ZEROS: dict[Any, Any] = {float32: numpy.zeros(PIECE, float32), float64: numpy.zeros(PIECE, float64)}
 
 
 def is_large(array: Any) -> bool:
     """True for an array in the host's memory that is worth more than one thread."""
-    return type(array) is ndarray and array.size >= LARGE
+    return type(array) is ndarray and array.size >= parallel.LARGE
 
 
 def add(a: Any, b: Any, out: Any = None) -> Any:
@@ -37,7 +37,7 @@ def add(a: Any, b: Any, out: Any = None) -> Any:
         return a + b
     result = buffers.empty_like(a) if out is None else out
     pieces, (y, a, b) = _matching_pieces(result, a, b)
-    parallel_map(lambda piece: numpy.add(a[piece], b[piece], out=y[piece]), pieces)
+    parallel_map(lambda piece: numpy.add(a[piece], b[piece], out=y[piece]), pieces, result.size)
     return result
 
 
@@ -48,10 +48,12 @@ def positive_part(x: Any, out: Any = None) -> Any:
     result = buffers.empty_like(x) if out is None else out
     pieces, (y, x) = _matching_pieces(result, x)
     if x.ndim > 1:
-        parallel_map(lambda piece: numpy.maximum(x[piece], ZERO[x.dtype], out=y[piece]), pieces)
+        parallel_map(lambda piece: numpy.maximum(x[piece], ZERO[x.dtype], out=y[piece]), pieces, result.size)
     else:  # with an array of zeros NumPy is three times as fast as with the number
         zeros = ZEROS[x.dtype]
-        parallel_map(lambda piece: numpy.maximum(x[piece], zeros[: piece.stop - piece.start], out=y[piece]), pieces)
+        parallel_map(
+            lambda piece: numpy.maximum(x[piece], zeros[: piece.stop - piece.start], out=y[piece]), pieces, result.size
+        )
     return result
 
 
@@ -73,7 +75,7 @@ def masked(gradient: Any, mask: Any) -> Any:
         y[piece] = mask[piece].astype(bool)
         y[piece] *= gradient[piece]
 
-    parallel_map(compute, pieces)
+    parallel_map(compute, pieces, result.size)
     return result
 
 
@@ -82,7 +84,7 @@ def over_images(function: Callable[[slice], None], x: Any) -> None:
     if not is_large(x):
         function(slice(None))
     else:
-        parallel_map(function, slices(len(x), PIECE * len(x) // x.size))
+        parallel_map(function, slices(len(x), PIECE * len(x) // x.size), x.size)
 
 
 def _matching_pieces(*arrays: Any) -> tuple[list[slice], list[Any]]:

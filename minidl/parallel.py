@@ -1,6 +1,6 @@
 """Work on every core: pieces of one operation, shared out to threads.
 
-    parallel_map(lambda piece: numpy.matmul(piece, w, out=...), pieces)
+    parallel_map(lambda piece: numpy.matmul(x[piece], w, out=y[piece]), slices(len(x), 1000), numbers=x.size)
 
 NumPy lets other threads run while it copies, adds and multiplies, so plain threads are enough. What keeps all cores
 busy is one scheme for every operation: the matrix library (BLAS) on a single thread, and each of our workers on a few
@@ -71,7 +71,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_pool)  # threads do not live on in a forked process
 
 
-def parallel_map(function: Callable[[Item], Result], items: Sequence[Item], numbers: int = LARGE) -> list[Result]:
+def parallel_map(function: Callable[[Item], Result], items: Sequence[Item], numbers: int) -> list[Result]:
     """[function(item) for item in items], on all threads: each takes the next item as soon as it is free.
 
     `numbers`: how many all of it passes over. Below LARGE, one thread is done before a second one is awake.

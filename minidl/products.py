@@ -36,7 +36,8 @@ def matmul(a: Any, b: Any) -> Any:
 
 def _in_pieces(a: numpy.ndarray, b: numpy.ndarray, out: numpy.ndarray) -> None:
     rows, columns = out.shape
+    work = out.size * a.shape[1]
     if rows >= columns:
-        parallel_map(lambda piece: numpy.matmul(a[piece], b, out=out[piece]), slices(rows, rows))
+        parallel_map(lambda piece: numpy.matmul(a[piece], b, out=out[piece]), slices(rows, rows), work)
     else:
-        parallel_map(lambda piece: numpy.matmul(a, b[:, piece], out=out[:, piece]), slices(columns, columns))
+        parallel_map(lambda piece: numpy.matmul(a, b[:, piece], out=out[:, piece]), slices(columns, columns), work)

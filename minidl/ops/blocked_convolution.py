@@ -112,7 +112,7 @@ def correlate(xh, filters, yh, corner, stride, dilation, bias=None):
         if not in_place:
             out[...] = y
 
-    parallel_map(compute, blocks(yh.shape[:2], row_bytes, BLOCK_BYTES))
+    parallel_map(compute, blocks(yh.shape[:2], row_bytes, BLOCK_BYTES), yh.size // F * KH * KW * C)
 
 
 def add_products(xh, block, filters, y, corner, dilation):
@@ -170,7 +170,7 @@ def weight_gradient(x, grad_output, stride, padding, dilation, kernel_size):
     # Each thread adds up its own share, always the same one: the same seed gives the same result.
     shares = min(get_num_threads(), len(all_blocks))
     ends = [len(all_blocks) * share // shares for share in range(shares + 1)]
-    first, *others = parallel_map(add_up, [all_blocks[i:j] for i, j in pairwise(ends)])
+    first, *others = parallel_map(add_up, [all_blocks[i:j] for i, j in pairwise(ends)], dyh.size // F * K)
     for other in others:
         first += other
     return first
