@@ -29,9 +29,6 @@ int32 = numpy.dtype("int32")
 int64 = numpy.dtype("int64")
 bool_ = numpy.dtype("bool")
 
-# For xp.maximum(x, ZERO[x.dtype]) on a small array: to convert a Python 0 would take longer than the operation.
-ZERO: dict[Any, Any] = {float32: float32.type(0), float64: float64.type(0)}
-
 DTYPES = (float32, float64, uint8, int8, int16, int32, int64, bool_)
 
 _default_dtype = float32

@@ -53,7 +53,7 @@ def empty(shape: tuple[int, ...], dtype: Any, order: tuple[int, ...] | None = No
     if size < LARGE:
         return numpy.ndarray(shape, dtype, strides=strides)
     memory = _take(size)
-    lease = Lease((len(memory),), numpy.uint8, memory)
+    lease = Lease((size,), numpy.uint8, memory)  # what was asked for, as summaries count it: the piece may be larger
     lease.memory = memory
     return numpy.ndarray(shape, dtype, lease, 0, strides)
 

@@ -17,13 +17,23 @@ import numpy
 from numpy import ndarray
 
 from minidl import buffers, parallel
-from minidl.backend import ZERO, array_module, float32, float64, int32, int64
+from minidl.backend import array_module, float32, float64, int32, int64
 from minidl.parallel import parallel_map, slices
 
 PIECE = 1 << 17  # elements: long enough that threads do not wait for each other, short enough for a core's caches
 
 BITS = {float32: int32, float64: int64}  # integers of the same size
-ZEROS: dict[Any, Any] = {float32: numpy.zeros(PIECE, float32), float64: numpy.zeros(PIECE, float64)}
+# A zero that NumPy need not convert from Python (that takes longer than the maximum of a small array), and many.
+ZEROS: dict[Any, Any] = {dtype: (numpy.zeros((), dtype), numpy.zeros(PIECE, dtype)) for dtype in (float32, float64)}
+
+
+def sum_to_shape(gradient: Any, shape: tuple[int, ...]) -> Any:
+    """Sum `gradient` over the dimensions along which an array of `shape` was broadcast to its shape."""
+    if gradient.shape == shape:
+        return gradient
+    added = gradient.ndim - len(shape)  # dimensions that broadcasting put in front
+    stretched = tuple(i + added for i, size in enumerate(shape) if size == 1 and gradient.shape[i + added] != 1)
+    return gradient.sum(axis=tuple(range(added)) + stretched, keepdims=True).reshape(shape)
 
 
 def is_large(array: Any) -> bool:
@@ -43,16 +53,19 @@ def add(a: Any, b: Any, out: Any = None) -> Any:
 
 def positive_part(x: Any, out: Any = None) -> Any:
     """max(x, 0)"""
-    if not is_large(x) or x.dtype not in ZEROS:
-        return array_module(x).maximum(x, ZERO.get(x.dtype, 0), out=out)
+    if type(x) is not ndarray or x.dtype not in ZEROS:
+        return array_module(x).maximum(x, 0, out=out)
+    zeros = ZEROS[x.dtype]
+    if x.size < parallel.LARGE:
+        return numpy.maximum(x, zeros[0]) if out is None else numpy.maximum(x, zeros[0], out=out)
     result = buffers.empty_like(x) if out is None else out
     pieces, (y, x) = _matching_pieces(result, x)
     if x.ndim > 1:
-        parallel_map(lambda piece: numpy.maximum(x[piece], ZERO[x.dtype], out=y[piece]), pieces, result.size)
-    else:  # with an array of zeros NumPy is three times as fast as with the number
-        zeros = ZEROS[x.dtype]
+        parallel_map(lambda piece: numpy.maximum(x[piece], zeros[0], out=y[piece]), pieces, x.size)
+    else:  # with an array of zeros NumPy is three times as fast as with one zero
+        many = zeros[1]
         parallel_map(
-            lambda piece: numpy.maximum(x[piece], zeros[: piece.stop - piece.start], out=y[piece]), pieces, result.size
+            lambda piece: numpy.maximum(x[piece], many[: piece.stop - piece.start], out=y[piece]), pieces, x.size
         )
     return result
 
@@ -65,7 +78,7 @@ def masked(gradient: Any, mask: Any) -> Any:
     """
     dtype = gradient.dtype
     bits = BITS[dtype]
-    if not is_large(gradient) or mask.shape != gradient.shape:
+    if gradient.size < parallel.LARGE or type(gradient) is not ndarray or mask.shape != gradient.shape:
         return (gradient.view(bits) * mask.astype(bool).astype(bits)).view(dtype)
     result = buffers.empty_like(gradient if mask.dtype == bool else mask)
     pieces, (y, mask, gradient) = _matching_pieces(result, mask, gradient)

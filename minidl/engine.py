@@ -17,9 +17,10 @@ from typing import Any
 
 from numpy import ndarray
 
+from minidl import parallel
 from minidl.backend import array_module, is_array
 from minidl.buffers import owns_memory
-from minidl.elementwise import add, is_large
+from minidl.elementwise import add, sum_to_shape
 from minidl.errors import describe
 from minidl.function import Function
 
@@ -89,14 +90,14 @@ def walk(
                 if gradient is None or user is None:
                     continue
                 if type(gradient) is not ndarray or gradient.dtype is not dtype or gradient.shape != shape:
-                    _check_gradient(node, gradient, shape, dtype)
+                    gradient = _fitting(node, gradient, shape, dtype)
                 key = -user.sequence
                 if key in waiting:
                     arrived = waiting[key][1]
                     before = arrived[index]
                     if before is None:
                         arrived[index] = gradient
-                    elif not is_large(before):
+                    elif before.size < parallel.LARGE:
                         arrived[index] = before + gradient
                     else:  # in place only what was made here: an operation may hand one array to two inputs
                         arrived[index] = add(before, gradient, out=before if (key, index) in sums else None)
@@ -174,13 +175,16 @@ def _wrong_number(node: Function, grad_inputs: tuple) -> str:
     )
 
 
-def _check_gradient(node: Function, gradient: Any, shape: tuple[int, ...], dtype: Any) -> None:
-    """RuntimeError unless `gradient` is an array of this shape and dtype."""
+def _fitting(node: Function, gradient: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+    """`gradient` in this shape: summed over the dimensions along which the input was broadcast. Else RuntimeError."""
     if not is_array(gradient):
         raise RuntimeError(f"{node.name()}.backward returned {type(gradient).__name__}, expected an array or None")
+    if node.broadcasts and gradient.ndim >= len(shape):
+        gradient = sum_to_shape(gradient, shape)
     if gradient.shape != shape or gradient.dtype != dtype:
         raise RuntimeError(
             f"{node.name()}.backward returned an invalid gradient: expected {dtype} {shape}, got {describe(gradient)}\n"
             "  help: the gradient of an input has the shape and dtype of that input; after broadcasting it is summed "
             "over the broadcast dimensions"
         )
+    return gradient

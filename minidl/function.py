@@ -19,7 +19,7 @@ needs is on `self`, where a debugger shows it. The engine (engine.py) calls `bac
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from minidl import memory
@@ -40,7 +40,7 @@ class Function:
 
     # Set by apply(); the class attributes are what a node without inputs has.
     needs_input_grad: tuple[bool, ...] = ()
-    edges: tuple[tuple[Function | None, int, tuple[int, ...], Any], ...] = ()  # for each input: see engine.Edge
+    edges: Sequence[tuple[Function | None, int, tuple[int, ...], Any]] = ()  # for each input: see engine.Edge
     output_count = 1
     output_meta: tuple[tuple[tuple[int, ...], Any], ...] = ()  # for each of several outputs: shape, dtype
     sequence = 0  # grows with each recorded call: an input's node always has a lower number than its user; 0: none
@@ -49,6 +49,7 @@ class Function:
     hooks: dict[int, list] | None = None  # for each output: functions of its gradient, see Tensor.register_hook
     keepers: dict[int, Callable] = {}  # noqa: RUF012 (never changed, only replaced)  # see Tensor.retain_grad; after the hooks
     options: dict[str, Any] = {}  # noqa: RUF012 (never changed)  # that forward was called with; set where somebody listens
+    broadcasts = False  # True where inputs are broadcast together: the engine sums each one's gradient to its shape
     multiply_adds = 0  # that forward took; the operations with a matrix product set it
     keeps_gradient = False  # True for the end of the graph at a leaf, which stores the array that it is given
 

@@ -259,6 +259,8 @@ class _Check:
             return  # it was raised inside backward, and says itself what is wrong
         rule, hint = str(error).partition("\n")[0], None
         results = results if type(results) is tuple else (results,)
+        if node.broadcasts:
+            return
         for edge, gradient in zip(node.edges, results, strict=False):
             if edge[0] is None or not is_array(gradient):
                 continue

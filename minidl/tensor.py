@@ -73,7 +73,7 @@ def apply(operation: type[Function], *inputs: Any, **options: Any) -> Any:
             arrays.append(x._data)
             if x._requires_grad and recording:
                 recorded += 1
-                edges.append(x._edge or x._leaf_edge())
+                edges.append(x._edge or x._leaf or x._leaf_edge())
                 continue
         else:
             arrays.append(x)
@@ -86,7 +86,7 @@ def apply(operation: type[Function], *inputs: Any, **options: Any) -> Any:
     result = node.forward(*arrays, **options)
 
     if recorded:
-        node.edges = tuple(edges)
+        node.edges = edges
         node.sequence = next_sequence()
         if type(result) is tuple:
             node.output_count = len(result)
@@ -98,9 +98,10 @@ def apply(operation: type[Function], *inputs: Any, **options: Any) -> Any:
         returned = tuple([_wrap(array, node) for array in result])
     else:
         returned = _wrap(result, node)
-    for listener in listeners:
+    if listeners:
         node.options = options
-        listener(node, inputs, returned)
+        for listener in listeners:
+            listener(node, inputs, returned)
     return returned
 
 
@@ -114,11 +115,12 @@ def _record(node: Function, index: int, made: Any, inputs: tuple, arrays: list) 
     y = Tensor.__new__(Tensor)
     y._data = array
     dtype = array.dtype
-    if dtype.kind == "f" and not (node.non_differentiable and node.is_marked(made)):
+    if (dtype is float32 or dtype.kind == "f") and not (node.non_differentiable and node.is_marked(made)):
         y._requires_grad = True
         y._edge = node, index, array.shape, dtype
+    base = array.base
     for given in arrays:
-        if array.base is not None or array is given:
+        if given is array or base is not None:
             _note_view(y, inputs)
             break
     return y
@@ -159,16 +161,22 @@ class AccumulateGrad(Function):
     keeps_gradient = True
 
     def __init__(self, variable: Tensor):
-        self.variable = variable
-        self.shape, self.dtype = variable._data.shape, variable._data.dtype
+        self._variable = weakref.ref(variable)  # which has this node as its `_leaf`
         self.sequence = next_sequence()
         if variable._hooks:
             self.hooks = {0: variable._hooks}
+
+    @property
+    def variable(self) -> Tensor | None:
+        """The leaf; None if it is gone, and nobody can ask for its gradient."""
+        return self._variable()
 
     def backward(self, grad_output: Any) -> tuple[()]:
         if self.hooks:  # a hook may have kept the array
             grad_output = grad_output.copy()
         leaf = self.variable
+        if leaf is None:
+            return ()
         if leaf._grad is None:
             leaf._grad = _wrap(grad_output)
         else:
@@ -247,7 +255,7 @@ class Tensor(_Conversions):
     _edge: engine.Edge | None = None  # grad_fn, and which of its outputs this is
     _grad: Tensor | None = None
     _hooks: list | None = None
-    _accumulator: weakref.ref[AccumulateGrad] | None = None
+    _leaf: engine.Edge | None = None  # of a leaf: its AccumulateGrad, once there is one
     _retains_grad: bool = False
 
     # (What stands above are the values of a tensor that nothing was done to: most live without setting them.)
@@ -290,7 +298,7 @@ class Tensor(_Conversions):
                 raise RuntimeError(
                     explain("Tensor.data", "a result keeps its shape and dtype", {"is": self, "new": array})
                 )
-            self._data, self._accumulator = _as_array(array), None
+            self._data, self._leaf = _as_array(array), None
         else:
             self._data = _as_array(array)
 
@@ -429,7 +437,7 @@ class Tensor(_Conversions):
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
-        for name in ("_edge", "_hooks", "_accumulator", "_retains_grad"):  # a copy has no history of its own
+        for name in ("_edge", "_hooks", "_leaf", "_retains_grad"):  # a copy has no history of its own
             state.pop(name, None)
         return state
 
@@ -556,8 +564,7 @@ class Tensor(_Conversions):
             return self.grad_fn.hooks.setdefault(self.output_nr, [])
         if self._hooks is None:
             self._hooks = []
-            node = None if self._accumulator is None else self._accumulator()
-            if node is not None:
+            if self._leaf is not None and (node := self._leaf[0]) is not None:
                 node.hooks = {0: self._hooks}
         return self._hooks
 
@@ -568,11 +575,9 @@ class Tensor(_Conversions):
         return self._leaf_edge() if self.requires_grad else NO_EDGE
 
     def _leaf_edge(self) -> engine.Edge:
-        node = None if self._accumulator is None else self._accumulator()
-        if node is None:
-            node = AccumulateGrad(self)
-            self._accumulator = weakref.ref(node)  # weak: the graph owns it, and it owns the tensor
-        return node, 0, node.shape, node.dtype
+        if self._leaf is None:
+            self._leaf = AccumulateGrad(self), 0, self._data.shape, self._data.dtype
+        return self._leaf
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Ask for a gradient, or no longer. RuntimeError for ints, and for a result of recorded operations."""
@@ -1166,7 +1171,7 @@ class Tensor(_Conversions):
     # --------------------------------------------------------------------------------------------- activations
 
     def relu(self) -> Tensor:
-        if self._data.dtype.kind == "b":
+        if self._data.dtype == bool_:
             raise RuntimeError(explain("relu", "Boolean inputs not supported for relu"))
         return apply(ops.ReLU, self)
 

@@ -8,8 +8,8 @@ import pytest
 
 import minidl
 from minidl import ops
+from minidl.elementwise import masked
 from minidl.function import Function
-from minidl.ops.arithmetic import masked
 from tests.op_samples import HAND_COMPUTED, SAMPLES
 from tests.op_samples.running import Call, flat, gradients, type_like
 

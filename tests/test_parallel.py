@@ -151,6 +151,17 @@ def test_memory_comes_back_when_the_last_view_is_gone():
     assert place in {address(third), address(fourth)}
 
 
+def test_an_array_counts_what_was_asked_for_not_the_piece_it_lies_in():
+    """Summaries count memory by its owner: they must not depend on what ran before."""
+    minidl.empty_cache()
+    larger = buffers.empty((5 << 18,), "uint8")
+    place = address(larger)
+    del larger
+    array = buffers.empty((1 << 18,), "float32")
+    assert address(array) == place
+    assert memory.owner(array).nbytes == array.nbytes
+
+
 def test_order_in_memory():
     last = buffers.empty((4, 64, 40, 41), "float32", (0, 2, 3, 1))
     assert last.shape == (4, 64, 40, 41) and last.transpose(0, 2, 3, 1).flags.c_contiguous

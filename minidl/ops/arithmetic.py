@@ -1,7 +1,7 @@
 """Arithmetic, element by element, with broadcasting.
 
-Inputs a, b: arrays of any shapes that broadcast together, or one of them a Python number. The gradient of an input
-that was broadcast is summed over the broadcast dimensions (`sum_to_input`).
+Inputs a, b: arrays of any shapes that broadcast together, or one of them a Python number. What backward returns has the
+shape of y; `broadcasts` tells the engine to sum the gradient of a smaller input over the broadcast dimensions.
 """
 
 from __future__ import annotations
@@ -11,51 +11,36 @@ from minidl.elementwise import add, masked
 from minidl.function import Function
 
 
-def sum_to_input(node, index, gradient):
-    """Sum `gradient` over the dimensions along which input number `index` of `node` was broadcast."""
-    shape = node.edges[index][2]
-    return gradient if gradient.shape == shape else sum_to_shape(gradient, shape)
-
-
-def sum_to_shape(gradient, shape):
-    """Sum `gradient` over the dimensions along which an array of `shape` was broadcast."""
-    if gradient.shape == shape:
-        return gradient
-    added = gradient.ndim - len(shape)  # dimensions that broadcasting put in front
-    stretched = tuple(i + added for i, size in enumerate(shape) if size == 1 and gradient.shape[i + added] != 1)
-    return gradient.sum(axis=tuple(range(added)) + stretched, keepdims=True).reshape(shape)
-
-
 class Add(Function):
     """y = a + b                        da = dy,  db = dy"""
+
+    broadcasts = True
 
     def forward(self, a, b):
         return add(a, b)
 
     def backward(self, grad_output):
         need_a, need_b = self.needs_input_grad
-        return (
-            sum_to_input(self, 0, grad_output) if need_a else None,
-            sum_to_input(self, 1, grad_output) if need_b else None,
-        )
+        return grad_output if need_a else None, grad_output if need_b else None
 
 
 class Sub(Function):
     """y = a - b                        da = dy,  db = -dy"""
+
+    broadcasts = True
 
     def forward(self, a, b):
         return a - b
 
     def backward(self, grad_output):
         need_a, need_b = self.needs_input_grad
-        return (
-            sum_to_input(self, 0, grad_output) if need_a else None,
-            sum_to_input(self, 1, -grad_output) if need_b else None,
-        )
+        return grad_output if need_a else None, -grad_output if need_b else None
 
 
 class Mul(Function):
     """y = a b                          da = dy b,  db = dy a"""
+
+    broadcasts = True
 
     def forward(self, a, b):
         need_a, need_b = self.needs_input_grad
@@ -65,14 +50,13 @@ class Mul(Function):
     def backward(self, grad_output):
         a, b = self.saved_tensors
         need_a, need_b = self.needs_input_grad
-        return (
-            sum_to_input(self, 0, grad_output * b) if need_a else None,
-            sum_to_input(self, 1, grad_output * a) if need_b else None,
-        )
+        return grad_output * b if need_a else None, grad_output * a if need_b else None
 
 
 class Div(Function):
     """y = a / b                        da = dy / b,  db = -da a / b"""
+
+    broadcasts = True
 
     def forward(self, a, b):
         self.save_for_backward(a if self.needs_input_grad[1] else None, b)
@@ -82,10 +66,7 @@ class Div(Function):
         a, b = self.saved_tensors
         need_a, need_b = self.needs_input_grad
         grad_a = grad_output / b
-        return (
-            sum_to_input(self, 0, grad_a) if need_a else None,
-            sum_to_input(self, 1, -grad_a * (a / b)) if need_b else None,
-        )
+        return grad_a if need_a else None, -grad_a * (a / b) if need_b else None
 
 
 class Pow(Function):
@@ -93,6 +74,8 @@ class Pow(Function):
 
     At b = 0 the gradient da is 0, also for a = 0. At a = 0 the gradient db is 0 where b >= 0, as in PyTorch.
     """
+
+    broadcasts = True
 
     def forward(self, a, b):
         y = a**b
@@ -107,11 +90,11 @@ class Pow(Function):
         if need_a:
             exponent = xp.asarray(b)  # a Python number too
             slope = b * a ** (xp.where(b == 0, 0, b - 1) if is_array(b) else b - 1 if b else 0)
-            grad_a = sum_to_shape(masked(grad_output, exponent != 0) * slope, a.shape)
+            grad_a = masked(grad_output, exponent != 0) * slope
         if need_b:
             flat = xp.equal(a, 0) & xp.greater_equal(b, 0)
             log_a = xp.log(xp.where(flat, xp.ones_like(y), a))
-            grad_b = sum_to_shape(masked(grad_output, ~flat) * y * log_a, b.shape)
+            grad_b = masked(grad_output, ~flat) * y * log_a
         return grad_a, grad_b
 
 
@@ -181,6 +164,8 @@ class Maximum(Function):
     Where one is NaN, so is y, and dy goes to both, as in PyTorch.
     """
 
+    broadcasts = True
+
     def forward(self, a, b):
         self.save_for_backward(a, b)
         return array_module(a).maximum(a, b)
@@ -196,6 +181,8 @@ class Minimum(Function):
     Where one is NaN, so is y, and dy goes to both, as in PyTorch.
     """
 
+    broadcasts = True
+
     def forward(self, a, b):
         self.save_for_backward(a, b)
         return array_module(a).minimum(a, b)
@@ -210,8 +197,8 @@ def _share(node, grad_output, a, b, a_loses, b_loses):
     need_a, need_b = node.needs_input_grad
     shares = grad_output * (1 - (a == b) * grad_output.dtype.type(0.5))
     return (
-        sum_to_shape(masked(shares, ~a_loses), a.shape) if need_a else None,
-        sum_to_shape(masked(shares, ~b_loses), b.shape) if need_b else None,
+        masked(shares, ~a_loses) if need_a else None,
+        masked(shares, ~b_loses) if need_b else None,
     )
 
 
@@ -238,6 +225,8 @@ class Clamp(Function):
 class Where(Function):
     """y = a where condition else b     da = dy [condition],  db = dy [not condition]"""
 
+    broadcasts = True
+
     def forward(self, condition, a, b):
         self.save_for_backward(condition)
         return array_module(condition).where(condition, a, b)
@@ -249,6 +238,6 @@ class Where(Function):
         # Chosen, not multiplied by 0 or 1: an infinite gradient must not reach the operand that was not taken as NaN.
         return (
             None,
-            sum_to_input(self, 1, xp.where(condition, grad_output, 0)) if need_a else None,
-            sum_to_input(self, 2, xp.where(condition, 0, grad_output)) if need_b else None,
+            xp.where(condition, grad_output, 0) if need_a else None,
+            xp.where(condition, 0, grad_output) if need_b else None,
         )

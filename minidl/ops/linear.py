@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from minidl.elementwise import sum_to_shape
 from minidl.function import Function
-from minidl.ops.arithmetic import sum_to_shape
 from minidl.products import matmul
 
 

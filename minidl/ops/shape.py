@@ -6,9 +6,8 @@ Where NumPy gives a view, so do these: no element is copied, and the Tensors sha
 from __future__ import annotations
 
 from minidl.backend import array_module, empty_like, is_array
-from minidl.elementwise import over_images
+from minidl.elementwise import over_images, sum_to_shape
 from minidl.function import Function
-from minidl.ops.arithmetic import sum_to_shape
 
 
 def along(dim, index):
