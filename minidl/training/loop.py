@@ -57,9 +57,10 @@ class Training:
                     iterated over, and what is already done skipped
     scheduler       its `step` is called after each epoch, or after each "step" if `schedule_by` says so;
                     ReduceLROnPlateau is told the test accuracy, or the test loss where its mode is "min"
-    max_steps       end after that many steps in all, also within an epoch
+    max_steps       end after that many steps in all: the last epoch may be a part of one
 
     position        where it stands; history: the epochs so far; stop: set it to leave after the step under way
+    last_epoch      the sums of the epoch that was complete last
     loss            of the last batch; num_scores: the numbers that the model gives for an image
     """
 
@@ -80,7 +81,7 @@ class Training:
         self.train_loader, self.test_loader = train_loader, test_loader
         self.epochs, self.max_steps = epochs, max_steps
         self.scheduler, self.schedule_by = scheduler, schedule_by
-        self.position, self.history = Position(), History()
+        self.position, self.last_epoch, self.history = Position(), Position(), History()
         self.first_epoch = getattr(train_loader, "epoch", 0)  # a loader that was used before goes on with new orders
         self.device = device_of(model)
         self.stop = self.testing = False
@@ -100,13 +101,14 @@ class Training:
                 self.position.seconds += perf_counter() - clock
                 for observer in observers:
                     observer.step(self)
-                if self.stop or self.out_of_steps:
+                if self.stop:
+                    return self.history
+                if self.out_of_steps:
                     break
                 clock = perf_counter()
-            else:  # the loader has no more
-                self.end_epoch()
-                for observer in observers:
-                    observer.epoch(self)
+            self.end_epoch()  # the loader has no more, or that was the last step of all
+            for observer in observers:
+                observer.epoch(self)
         return self.history
 
     def train_step(self, inputs: Tensor, labels: Tensor) -> None:
@@ -138,6 +140,8 @@ class Training:
 
     def batches(self) -> Iterator[Any]:
         """Those of the epoch under way that are not done."""
+        if self.out_of_steps:  # it was stopped before the last test
+            return iter(())
         loader: Any = self.train_loader
         epoch, done = self.first_epoch + self.position.epoch, self.position.batch
         if hasattr(loader, "batches"):
@@ -147,7 +151,7 @@ class Training:
 
     def end_epoch(self) -> None:
         """Test, write down, and turn to the next epoch."""
-        self.testing = True  # nothing changes meanwhile, so it may be broken off
+        self.testing = True  # nothing changes meanwhile, so it may be broken off: the flag stays then
         tested = evaluate(self.model, self.test_loader, self.loss_fn)
         self.testing = False
         now = self.sums()
@@ -161,12 +165,15 @@ class Training:
                 self.scheduler.step(self.history.test_loss[-1] if self.scheduler.mode == "min" else tested.accuracy)
             else:
                 self.scheduler.step()
-        self.position, self._correct = Position(epoch=now.epoch + 1, step=now.step), 0
+        self.last_epoch, self.position = now, Position(epoch=now.epoch + 1, step=now.step)
 
     # ------------------------------------------------------------------------------------------ where it stands
 
     @property
     def finished(self) -> bool:
+        """Whether every epoch is done, or every step and the test after it."""
+        if self.out_of_steps:
+            return self.position.batch == 0
         return self.position.epoch >= self.epochs or self.out_of_steps
 
     @property
