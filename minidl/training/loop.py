@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy
 
 from minidl.backend import default_generator
+from minidl.data import DataLoader
 from minidl.errors import explain
 from minidl.nn import Module
 from minidl.optim import Optimizer
@@ -82,7 +83,8 @@ class Training:
         self.epochs, self.max_steps = epochs, max_steps
         self.scheduler, self.schedule_by = scheduler, schedule_by
         self.position, self.last_epoch, self.history = Position(), Position(), History()
-        self.first_epoch = getattr(train_loader, "epoch", 0)  # a loader that was used before goes on with new orders
+        # A loader that was used before goes on with new orders.
+        self.first_epoch = train_loader.epoch if isinstance(train_loader, DataLoader) else 0
         self.device = device_of(model)
         self.stop = self.testing = False
         self.loss = math.nan
@@ -142,9 +144,9 @@ class Training:
         """Those of the epoch under way that are not done."""
         if self.out_of_steps:  # it was stopped before the last test
             return iter(())
-        loader: Any = self.train_loader
-        epoch, done = self.first_epoch + self.position.epoch, self.position.batch
-        if hasattr(loader, "batches"):
+        loader, done = self.train_loader, self.position.batch
+        if isinstance(loader, DataLoader):
+            epoch = self.first_epoch + self.position.epoch
             loader.epoch = epoch + 1  # so many are begun
             return loader.batches(epoch, done)
         return islice(iter(loader), done, None)
@@ -198,7 +200,8 @@ class Training:
             "history": asdict(self.history),
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
             "random": default_generator.get_state(),
-            "loader": {"first_epoch": self.first_epoch, "seed": getattr(self.train_loader, "seed", None)},
+            "first_epoch": self.first_epoch,
+            "seed": self.train_loader.seed if isinstance(self.train_loader, DataLoader) else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -208,9 +211,9 @@ class Training:
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
         default_generator.set_state(state["random"])
-        self.first_epoch = state["loader"]["first_epoch"]
-        if state["loader"]["seed"] is not None:
-            self.train_loader.seed = state["loader"]["seed"]  # type: ignore[attr-defined]
+        self.first_epoch = state["first_epoch"]
+        if isinstance(self.train_loader, DataLoader):
+            self.train_loader.seed = state["seed"]
 
     # -------------------------------------------------------------------------------------------- what goes wrong
 
