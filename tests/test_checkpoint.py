@@ -176,7 +176,7 @@ def test_a_limit_to_the_size_of_files(saved):
 
 
 def test_a_folder_that_is_not_there(tmp_path):
-    with pytest.raises(CheckpointError, match="cannot write .*No such file"):
+    with pytest.raises(CheckpointError, match=r"cannot write .*No such file"):
         save_checkpoint(tmp_path / "none" / "a", *model_and_optimizer(), {})
 
 

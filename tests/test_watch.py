@@ -313,8 +313,8 @@ def test_threads_hear_of_no_signals():
 
 
 def test_one_training_for_each_folder(tmp_path):
-    with locked(tmp_path):
-        with pytest.raises(BlockingIOError, match="another training is writing into"), locked(tmp_path):
-            pytest.fail("two of them")
+    message = "another training is writing into"
+    with locked(tmp_path), pytest.raises(BlockingIOError, match=message), locked(tmp_path):
+        pytest.fail("two of them")
     with locked(tmp_path):  # free again
         pass

@@ -23,6 +23,7 @@ from minidl.training import Console, RunFolder, Training, Watch, locked, stop_at
 from minidl.training.run_folder import LAST, checkpoints_in
 
 WORKERS = 1
+HERE = object()  # --resume without a folder
 
 DESCRIPTION = """train a network on a data set, by its paper's recipe
 
@@ -60,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--max-steps", type=positive_int, metavar="N", help="stop after so many steps in all, as by Ctrl-C")
     add("--save-every", type=interval, default=Interval(), metavar="T", help="60s, 10min, or 500 steps (5min)")
     add("--out", type=Path, metavar="DIR", help="the folder of the run (runs/NET-DATA)")
-    add("--resume", nargs="?", const=Path(), type=Path, metavar="DIR", help="go on with the run in DIR (or in --out)")
+    add("--resume", nargs="?", const=HERE, type=Path, metavar="DIR", help="go on with the run in DIR (or in --out)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -95,7 +96,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 def run_folder(arguments: argparse.Namespace) -> Path:
     """The folder that is meant: of --resume, of --out, or named after network and data."""
-    if arguments.resume is not None and arguments.resume != Path():
+    if arguments.resume not in (None, HERE):
         return arguments.resume
     if arguments.out is not None:
         return arguments.out

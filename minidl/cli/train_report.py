@@ -99,11 +99,11 @@ def final_report(setup: Setup, folder: Path) -> None:
         things="class",
     )
     weights = {name: tensor.cpu().numpy() for name, tensor in setup.model.state_dict().items()}
-    about = {"network": setup.network.name, "data": setup.settings.data, "classes": json.dumps(list(classes))}
+    about = {"network": setup.network.name, "data": setup.settings.data, "classes": list(classes)}
     try:
         save_figure(figure, folder / "report.png")
         with atomic_write(folder / "model.safetensors") as file:
-            file.write(safetensors.numpy.save(weights, about))
+            file.write(safetensors.numpy.save(weights, {"minidl.train": json.dumps(about)}))
     except OSError as error:
         raise CommandError(f"cannot write the report into {folder}: {error.strerror}") from None
     print(f"Curves, matrix and mistakes: {folder / 'report.png'}; the weights alone: {folder / 'model.safetensors'}")

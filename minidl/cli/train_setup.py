@@ -264,7 +264,7 @@ def _model(network: Network, recipe: Recipe, splits: Splits, shape: tuple[int, .
 
 
 def _small_networks() -> str:
-    return "take a network for small images: resnet20, wrn_16_8, densenet40_12, ... (`minidl summary NET` has its size)"
+    return "take a network for small images: resnet20, wrn_16_8, densenet40_12, ... (`minidl nets` has the sizes)"
 
 
 def _by(size: Any) -> str:
