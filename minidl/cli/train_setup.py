@@ -189,7 +189,7 @@ def _data(settings: Settings) -> Splits:
     try:
         return named(settings.data, settings.root, partial=settings.partial)
     except (OSError, ValueError, RuntimeError, ImportError) as error:
-        raise CommandError(str(error)) from None
+        raise CommandError(str(error).replace("partial=True", "--partial")) from None
 
 
 def _kept_back(recipe: Recipe, count: int) -> int:
