@@ -115,18 +115,16 @@ def load_checkpoint(path: str | Path, model: Module, optimizer: Optimizer) -> di
     optimizer; both are then as they were before.
     """
     content, tensors = read_checkpoint(path)
-    weights = _of_model(tensors)
     kind = content["optimizer"]["type"]
     if kind != type(optimizer).__name__:
-        raise CheckpointError(_foreign(path, f"it was made with the optimizer {kind}, not {type(optimizer).__name__}"))
+        raise CheckpointError(foreign(path, f"it was made with the optimizer {kind}, not {type(optimizer).__name__}"))
     before = {name: _on_host(tensor).copy() for name, tensor in model.state_dict().items()}
     try:
-        model.load_state_dict(weights)
+        model.load_state_dict(_of_model(tensors))
         optimizer.load_state_dict(_optimizer_state(content["optimizer"], tensors))
-    except (RuntimeError, ValueError) as error:
-        with suppress(RuntimeError, ValueError):
-            model.load_state_dict(before)
-        raise CheckpointError(_foreign(path, f"it is of another model or optimizer:\n{error}")) from error
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        model.load_state_dict(before)
+        raise CheckpointError(foreign(path, f"it is of another model or optimizer:\n{error}")) from error
     return content["state"]
 
 
@@ -140,7 +138,8 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], dict[str, numpy.n
     try:
         with safetensors.safe_open(path, "numpy") as file:
             header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is no dict)
+            names = file.keys() if "minidl" in header else ()  # not those of a foreign file: what types may it have?
+            tensors = {name: file.get_tensor(name) for name in names}
     except FileNotFoundError:
         raise CheckpointError(explain("checkpoint", f"there is no file {path}")) from None
     except OSError as error:
@@ -157,13 +156,16 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], dict[str, numpy.n
         )
     if header.get("crc32") != str(_checksum(tensors, header["minidl"])):
         raise CheckpointError(_damaged(path, "its bytes are not those that were written (the checksum differs)"))
-    content = json.loads(header["minidl"])
-    if content["format"] != FORMAT:
-        written = content["versions"].get("minidl")
+    try:
+        content = json.loads(header["minidl"])
+        found, written = content["format"], content["versions"]["minidl"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(foreign(path, f"its header is none that minidl writes ({error!r})")) from error
+    if found != FORMAT:
         raise CheckpointError(
             explain(
                 "checkpoint",
-                f"{path} has format {content['format']}, this minidl reads format {FORMAT}",
+                f"{path} has format {found}, this minidl reads format {FORMAT}",
                 help=f"it was written by minidl {written}: go on with that version",
             )
         )
@@ -247,7 +249,8 @@ def _damaged(path: str | Path, reason: str) -> str:
     )
 
 
-def _foreign(path: str | Path, reason: str) -> str:
+def foreign(path: str | Path, reason: str) -> str:
+    """What to say about a checkpoint that is whole, and of something else."""
     return explain("checkpoint", f"{path} does not fit: {reason}", help="nothing was loaded; is it of another run?")
 
 

@@ -9,7 +9,7 @@ import numpy
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from minidl.training import History
 
@@ -77,10 +77,14 @@ def training_figure(
 
     watched     which images the curves show beside the training ones; things: what a class is called
     """
-    figure = Figure(figsize=(10, 7.6 if mistakes else 5.7), dpi=180, layout="constrained", facecolor="white")
+    verb = "read as" if things == "digit" else "taken for"
+    words = [f"{mistake.label} {verb} {mistake.answer}" for mistake in mistakes]
+    two_lines = max(map(len, words), default=0) > 14
+    row = (2.35 if two_lines else 1.9) if mistakes else 0.0  # of the pictures below, in inches
+    figure = Figure(figsize=(10, 5.7 + row), dpi=180, layout="constrained", facecolor="white")
     figure.get_layout_engine().set(w_pad=0.1, h_pad=0.08)  # type: ignore[union-attr, call-arg]
     figure.suptitle(title, fontsize=15, fontweight="bold", color=INK)
-    parts: Any = figure.subfigures(2, 1, height_ratios=[3.3, 1]) if mistakes else (figure.subfigures(1, 1), None)
+    parts: Any = figure.subfigures(2, 1, height_ratios=[5.7, row]) if mistakes else (figure.subfigures(1, 1), None)
     upper, lower = parts
     axes = upper.subplot_mosaic([["loss", "matrix"], ["accuracy", "matrix"]], width_ratios=[1, 1.15])
     axes["accuracy"].sharex(axes["loss"])
@@ -89,8 +93,9 @@ def training_figure(
     _draw_confusion(axes["matrix"], confusion, classes, things)
     if lower is not None:
         lower.suptitle("The mistakes it was surest of", fontsize=12, color=INK)
-        for place, mistake in zip(lower.subplots(1, len(mistakes), squeeze=False)[0], mistakes, strict=True):
-            _draw_mistake(place, mistake)
+        places = lower.subplots(1, len(mistakes), squeeze=False)[0]
+        for place, mistake, line in zip(places, mistakes, words, strict=True):
+            _draw_mistake(place, mistake, line.replace(f" {verb}", f"\n{verb}") if two_lines else line)
     return figure
 
 
@@ -108,10 +113,11 @@ def _draw_loss(axes: Axes, history: History, watched: str) -> None:
 
 def _draw_accuracy(axes: Axes, history: History, watched: str) -> None:
     _draw_curves(axes, history.train_accuracy, history.test_accuracy, watched)
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
     axes.set_ylim(top=1.01)
     axes.set_title("Accuracy", fontsize=12, color=INK, loc="left")
-    axes.legend(frameon=False, fontsize=11, labelcolor=INK, loc="lower right")
+    # Where it covers least of the curves; lightly over them where they are everywhere.
+    axes.legend(fontsize=11, labelcolor=INK, loc="best", frameon=True, edgecolor="white", framealpha=0.8)
     axes.set_xlabel("Epoch", fontsize=11, color=INK)
 
 
@@ -122,7 +128,11 @@ def _draw_curves(axes: Axes, train: list[float], test: list[float], watched: str
     size = 3.5 if len(train) <= MARKED else 0  # more points than that would be a band
     axes.plot(epochs, train, color=BLUE, linewidth=2, label=words[0], marker="o", markersize=size)
     axes.plot(epochs, test, color=ORANGE, linewidth=2, label=words[1], marker="s", markersize=size, linestyle="--")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    if len(train) == 1:
+        axes.set_xlim(0, 2)
+        axes.set_xticks([1])
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.grid(color=LINE, linewidth=0.8)
     axes.tick_params(labelsize=10.5, colors=GREY, length=0)
     axes.spines[:].set_visible(False)
@@ -160,13 +170,11 @@ def _draw_confusion(axes: Axes, confusion: numpy.ndarray, classes: Sequence[str]
     axes.set_ylabel(f"True {things}", fontsize=11, color=INK)
 
 
-def _draw_mistake(axes: Axes, mistake: Mistake) -> None:
+def _draw_mistake(axes: Axes, mistake: Mistake, words: str) -> None:
     axes.imshow(mistake.image, cmap="gray_r", vmin=0, vmax=1)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_color(LINE)
-    words = f"{mistake.label} read as {mistake.answer}"
-    if len(words) > 14:
-        words = f"{mistake.label}\nread as {mistake.answer}"
-    axes.set_title(words, fontsize=11 if len(words) <= 14 else 9, color=INK)  # rounded down: only certainty is 100 %
+    axes.set_title(words, fontsize=9 if "\n" in words else 11, color=INK)
+    # rounded down: only certainty is 100 %
     axes.set_xlabel(f"{int(100 * mistake.probability)}% sure", fontsize=10.5, color=GREY)

@@ -6,17 +6,24 @@ import argparse
 import math
 import re
 import shlex
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from minidl.checkpoint import CheckpointError, atomic_write, load_first, read_checkpoint, versions
 from minidl.cli.arguments import CommandError, positive_float, positive_int, seed, writable_folder
+from minidl.cli.networks import network_named
 from minidl.cli.train_report import Curves, final_report
 from minidl.cli.train_setup import Settings, Setup, prepare
 from minidl.inspect.tables import text_table
-from minidl.recipes import Recipe, load_recipe, recipe_names
-from minidl.training import Console, RunFolder, Watch, stop_at_signals
-from minidl.training.run_folder import checkpoints_in
+from minidl.recipes import Recipe, RecipeError, load_recipe, recipe_names
+from minidl.training import Console, RunFolder, Training, Watch, locked, stop_at_signals
+from minidl.training.run_folder import LAST, checkpoints_in
+
+WORKERS = 1
+HERE = object()  # --resume without a folder
 
 DESCRIPTION = """train a network on a data set, by its paper's recipe
 
@@ -35,7 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--data", metavar="D", help="digits, mnist, fashion-mnist, cifar10, cifar100 or imagefolder:PATH")
     add("--recipe", metavar="R", help="a recipe by name, or a TOML file of your own (the network's)")
     add("--list-recipes", action="store_true", help="show the recipes, and do nothing else")
-    add("--epochs", type=positive_int, metavar="N", help="times through the images; the schedule is stretched to it")
+    add(
+        "--epochs",
+        type=positive_int,
+        metavar="N",
+        help="times through the images; the schedule is stretched to it "
+        "(with --resume: so many in all, and the schedule stays)",
+    )
     add("--batch-size", type=positive_int, metavar="N", help="images in a step")
     add("--lr", type=positive_float, metavar="X", help="the learning rate to begin with")
     add("--validation", type=part, metavar="N", help="training images to keep back: a number, or a fraction below 1")
@@ -44,11 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--root", type=Path, metavar="DIR", help="where the data lies, or is downloaded to")
     add("--partial", action="store_true", help="make do with the files of cifar10 or cifar100 that are there")
     add("--device", metavar="D", help="cpu, cuda or cuda:1 (cuda where there is one)")
-    add("--workers", type=count, default=1, metavar="N", help="threads that load; no result depends on them (1)")
+    add("--workers", type=count, default=WORKERS, metavar="N", help="threads that load; no result depends on them (1)")
     add("--max-steps", type=positive_int, metavar="N", help="stop after so many steps in all, as by Ctrl-C")
-    add("--save-every", type=interval, default=(300.0, None), metavar="T", help="60s, 10min, or 500 steps (5min)")
+    add("--save-every", type=interval, default=Interval(), metavar="T", help="60s, 10min, or 500 steps (5min)")
     add("--out", type=Path, metavar="DIR", help="the folder of the run (runs/NET-DATA)")
-    add("--resume", nargs="?", const=Path(), type=Path, metavar="DIR", help="go on with the run in DIR (or in --out)")
+    add("--resume", nargs="?", const=HERE, type=Path, metavar="DIR", help="go on with the run in DIR (or in --out)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -67,16 +80,23 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         settings = Settings.of(arguments)
     setup = prepare(settings, arguments.device, arguments.workers)
-    if resuming and arguments.epochs:
-        setup.training.epochs, setup.training.max_steps, setup.planned_steps = arguments.epochs, None, None
-    if arguments.max_steps:
-        setup.training.max_steps = min(arguments.max_steps, setup.training.max_steps or arguments.max_steps)
-    return train(setup, writable_folder(folder), arguments)
+    with alone_in(writable_folder(folder)):
+        return train(setup, folder, arguments)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """CommandError: another process trains in `folder`."""
+    try:
+        with locked(folder):
+            yield
+    except BlockingIOError as error:
+        raise CommandError(f"{error}: wait for it, or --out DIR for another run") from None
 
 
 def run_folder(arguments: argparse.Namespace) -> Path:
     """The folder that is meant: of --resume, of --out, or named after network and data."""
-    if arguments.resume is not None and arguments.resume != Path():
+    if arguments.resume not in (None, HERE):
         return arguments.resume
     if arguments.out is not None:
         return arguments.out
@@ -93,31 +113,36 @@ def resumed(arguments: argparse.Namespace, folder: Path) -> Settings:
     try:  # what is damaged is said later, when it is loaded
         _, (content, _) = load_first(checkpoints_in(folder), read_checkpoint, lambda text: None)
         settings = Settings(**content["state"]["settings"])
-    except CheckpointError as error:
+        settings.parsed()
+    except (CheckpointError, RecipeError) as error:
         raise CommandError(str(error)) from None
     except (KeyError, TypeError):
         raise CommandError(f"the run in {folder} was not begun by `minidl train`") from None
+    network_named(settings.network)
     if different := settings.contradictions(arguments):
         raise CommandError(f"the run in {folder} was begun otherwise: {', '.join(different)}; --out DIR for a new one")
     ours, theirs = versions(), content["versions"]
     changed = [f"{name} {theirs.get(name)} (here {ours[name]})" for name in ours if theirs.get(name) != ours[name]]
     if changed:
         print(f"note: begun with {', '.join(changed)}: the last bits may come out differently")
-    return settings
+    if arguments.root is not None:  # the data may have moved
+        settings = replace(settings, root=str(arguments.root.absolute()))
+    return settings if arguments.epochs is None else replace(settings, extended_to=arguments.epochs)
 
 
 def train(setup: Setup, folder: Path, arguments: argparse.Namespace) -> int:
     """Train to the end or until a signal; returns the exit code."""
     training, console = setup.training, Console(setup.watched)
-    save_seconds, save_steps = arguments.save_every
+    often = arguments.save_every
     run_files = RunFolder(
-        folder, asdict(setup.settings), save_seconds=save_seconds, save_steps=save_steps, tell=console.tell
+        folder, asdict(setup.settings), save_seconds=often.seconds, save_steps=often.steps, tell=console.tell
     )
     print_header(setup, folder)
     try:
         if arguments.resume is not None:
             path = run_files.resume(training)
-            print(f"resumed from {path}: epoch {training.position.epoch + 1}, step {training.position.step}")
+            place = f"epoch {training.position.epoch + 1}, step {training.position.step}"
+            print(f"resumed from {path}: {'nothing is left to do' if training.finished else place}")
         else:
             run_files.begin()
         with atomic_write(folder / "recipe.toml") as file:
@@ -131,31 +156,68 @@ def train(setup: Setup, folder: Path, arguments: argparse.Namespace) -> int:
     )
     with stop_at_signals(training) as stopped:
         try:
-            training.run(watch, console, run_files, curves)
+            # The files first: that nobody reads what is printed must not keep an epoch from being saved.
+            training.run(watch, run_files, console, curves, StopAfter(arguments.max_steps))
         except KeyboardInterrupt:
-            if not training.testing:  # in the middle of a step: a second signal
-                raise
+            if not training.testing:  # in the middle of a step, which a second signal broke off
+                print(f"\nleft at once; {kept_in(folder)}. To go on:\n  {resume_command(folder, arguments)}")
+                return stopped.exit_code
         except FloatingPointError as error:
-            kept = [path.name for path in checkpoints_in(folder) if path.exists()]
-            before = f"\n{' and '.join(kept)} in {folder}: from before that" if kept else ""
-            raise CommandError(f"{error}{before}") from None
+            raise CommandError(f"{error}\n{kept_in(folder)}") from None
+        except MemoryError as error:
+            raise CommandError(f"out of memory ({error}): --batch-size N for less\n{kept_in(folder)}") from None
+        except BrokenPipeError:
+            raise
+        except OSError as error:  # an image that cannot be read: no step was under way
+            run_files.save(training)
+            raise CommandError(f"{error}\n{kept_in(folder)}") from None
         finally:
             console.close()
         run_files.save(training)
-    if not run_files.saved:
-        raise CommandError(f"{folder}/last.safetensors could not be written; what it holds is an earlier moment")
-    if training.stop or not setup.finished:
-        print(
-            f"\nstopped in epoch {training.position.epoch + 1}, after step {training.position.step}; saved. To go on:"
-        )
-        print(f"  {resume_command(folder)}")
+    curves.draw(training)
+    unsaved = f"{folder / LAST} could not be written: {kept_in(folder)}"
+    if training.stop:
+        if not run_files.saved:
+            raise CommandError(unsaved)
+        place = f"in epoch {training.position.epoch + 1}, after step {training.position.step}"
+        print(f"\nstopped {place}; saved. To go on:\n  {resume_command(folder, arguments)}")
         return stopped.exit_code
     final_report(setup, folder)
+    if not run_files.saved:
+        raise CommandError(unsaved)
     return 0
 
 
-def resume_command(folder: Path) -> str:
-    return f"minidl train --resume {shlex.quote(str(folder))}"
+class StopAfter:
+    """Stops a training after `steps` steps in all, as a signal would: for --max-steps."""
+
+    def __init__(self, steps: int | None):
+        self.steps = steps
+
+    def step(self, training: Training) -> None:
+        if self.steps is not None and training.position.step >= self.steps:
+            training.stop = True
+
+    def epoch(self, training: Training) -> None:
+        pass
+
+
+def resume_command(folder: Path, arguments: argparse.Namespace | None = None) -> str:
+    """With the options that no checkpoint keeps: where and how it runs, not what."""
+    words = ["minidl", "train", "--resume", str(folder)]
+    if arguments is not None:
+        words += ["--device", arguments.device] if arguments.device else []
+        words += ["--workers", str(arguments.workers)] if arguments.workers != WORKERS else []
+        words += ["--save-every", arguments.save_every.text] if arguments.save_every.text else []
+    return shlex.join(words)
+
+
+def kept_in(folder: Path) -> str:
+    """What there is to go on from: last.safetensors and best.safetensors in runs/x are from before that"""
+    kept = [path.name for path in checkpoints_in(folder) if path.exists()]
+    if not kept:
+        return f"there is no checkpoint in {folder} yet"
+    return f"{' and '.join(kept)} in {folder} {'are' if len(kept) > 1 else 'is'} from before that"
 
 
 # -------------------------------------------------------------------------------------------------------- in words
@@ -230,11 +292,19 @@ def part(text: str) -> float:
     return value
 
 
-def interval(text: str) -> tuple[float, int | None]:
-    """Seconds, and steps if it is steps: 60s, 10min, 500."""
+class Interval(NamedTuple):
+    """How often: after so many seconds, or steps; `text`: as it was asked for."""
+
+    seconds: float = 300.0
+    steps: int | None = None
+    text: str = ""
+
+
+def interval(text: str) -> Interval:
+    """60s, 10min, 1h, or 500 (steps)."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|min|h)", text)
     if match:
-        return float(match[1]) * {"s": 1, "min": 60, "h": 3600}[match[2]], None
+        return Interval(float(match[1]) * {"s": 1, "min": 60, "h": 3600}[match[2]], text=text)
     if text.isdecimal() and int(text):
-        return math.inf, int(text)
+        return Interval(math.inf, int(text), text)
     raise argparse.ArgumentTypeError(f"must be a time such as 60s or 10min, or a number of steps, got {text!r}")

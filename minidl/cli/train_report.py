@@ -31,20 +31,26 @@ class Curves:
 
     def __init__(self, path: Path, title: str, watched: str, tell: Callable[[str], Any]):
         self.path, self.title, self.watched, self.tell = path, title, watched, tell
-        self._drawn = -REDRAW
+        self._drawn_at, self._drawn_epochs = -REDRAW, 0
 
     def step(self, training: Training) -> None:
         pass
 
     def epoch(self, training: Training) -> None:
-        if perf_counter() - self._drawn >= REDRAW or training.finished:
-            done = f"epoch {len(training.history)} of {training.epochs}"
-            figure = curves_figure(f"{self.title}, {done}", training.history, self.watched)
-            try:
-                save_figure(figure, self.path)
-            except OSError as error:
-                self.tell(f"cannot write {self.path}: {error.strerror}")
-            self._drawn = perf_counter()
+        if perf_counter() - self._drawn_at >= REDRAW:
+            self.draw(training)
+
+    def draw(self, training: Training) -> None:
+        """Bring the picture up to date, if there are epochs that it lacks."""
+        epochs = len(training.history)
+        if epochs == self._drawn_epochs:
+            return
+        figure = curves_figure(f"{self.title}, epoch {epochs} of {training.epochs}", training.history, self.watched)
+        try:
+            save_figure(figure, self.path)
+        except OSError as error:
+            self.tell(f"cannot write {self.path}: {error.strerror}")
+        self._drawn_at, self._drawn_epochs = perf_counter(), epochs
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -61,8 +67,6 @@ def final_report(setup: Setup, folder: Path) -> None:
     """
     training, classes = setup.training, setup.splits.classes
     chosen = "the last epoch"
-    if training.position.batch:  # a part of an epoch is left, which the curves lack
-        training.end_epoch()
     results = [_tested(setup)]
     if setup.watched == "validation" and training.history.best_epoch != len(training.history):
         last = results[0]
@@ -95,11 +99,11 @@ def final_report(setup: Setup, folder: Path) -> None:
         things="class",
     )
     weights = {name: tensor.cpu().numpy() for name, tensor in setup.model.state_dict().items()}
-    about = {"network": setup.network.name, "data": setup.settings.data, "classes": json.dumps(list(classes))}
+    about = {"network": setup.network.name, "data": setup.settings.data, "classes": list(classes)}
     try:
         save_figure(figure, folder / "report.png")
         with atomic_write(folder / "model.safetensors") as file:
-            file.write(safetensors.numpy.save(weights, about))
+            file.write(safetensors.numpy.save(weights, {"minidl.train": json.dumps(about)}))
     except OSError as error:
         raise CommandError(f"cannot write the report into {folder}: {error.strerror}") from None
     print(f"Curves, matrix and mistakes: {folder / 'report.png'}; the weights alone: {folder / 'model.safetensors'}")

@@ -14,16 +14,18 @@ from minidl.cli.arguments import CommandError
 from minidl.cli.networks import network_named
 from minidl.data import DataLoader, Subset, random_split
 from minidl.data.images import ArrayDataset
-from minidl.data.named import Splits, named
-from minidl.data.transforms import CenterCrop, Compose, Pad, RandomResizedCrop, Resize
+from minidl.data.named import FOLDER, Splits, named
+from minidl.data.transforms import CenterCrop, Compose, Pad, Resize, Transform
 from minidl.grad_mode import no_grad
 from minidl.inspect.trace import unchanged
 from minidl.nn import Module
 from minidl.optim import Optimizer
+from minidl.optim.lr_scheduler import LRScheduler
 from minidl.recipes import Recipe, RecipeError, default_recipe, load_recipe
 from minidl.recipes.recipe import parse_recipe
 from minidl.training import Training
 
+SCALING = ("Resize", "RandomResizedCrop")
 TEST_BATCH = 250  # images; testing keeps nothing for a backward pass
 
 
@@ -40,6 +42,7 @@ class Settings:
     resize: bool = False
     partial: bool = False
     root: str | None = None
+    extended_to: int | None = None  # epochs, where a --resume asked for another end: the schedule is not stretched
 
     @classmethod
     def of(cls, arguments: argparse.Namespace) -> Settings:
@@ -52,7 +55,7 @@ class Settings:
         root = None if arguments.root is None else str(arguments.root.absolute())
         return cls(
             network=arguments.network,
-            data=arguments.data,
+            data=_absolute(arguments.data),
             recipe_name=recipe.name,
             recipe=recipe.to_toml(),
             epochs=arguments.epochs,
@@ -73,16 +76,27 @@ class Settings:
             "batch_size": recipe.batch_size,
             "validation": recipe.validation,
             "recipe": self.recipe_name,
+            "resize": self.resize,
+            "partial": self.partial,
         }
         given = {name: getattr(arguments, name) for name in kept}
         if given["recipe"] is not None:
             given["recipe"] = Path(given["recipe"]).stem
+        if given["data"] is not None:
+            given["data"] = _absolute(given["data"])
         names = {name: "NET" if name == "network" else f"--{name.replace('_', '-')}" for name in kept}
-        different = [name for name, value in given.items() if value is not None and value != kept[name]]
+        different = [name for name, value in given.items() if value not in (None, False) and value != kept[name]]
         return [f"{names[name]} {given[name]} (not {kept[name]})" for name in different]
 
     def parsed(self) -> Recipe:
         return parse_recipe(self.recipe, self.recipe_name, "the recipe of the run")
+
+
+def _absolute(data: str) -> str:
+    """The name of a data set, which must mean the same from any folder."""
+    if not data.startswith(FOLDER):
+        return data
+    return f"{FOLDER}{Path(data.removeprefix(FOLDER)).expanduser().absolute()}"
 
 
 def _chosen_recipe(arguments: argparse.Namespace) -> Recipe:
@@ -108,13 +122,6 @@ class Setup:
     test_loader: DataLoader
     watched: str  # what the training is watched with after each epoch: "validation" or "test"
     notes: list[str]
-    planned_steps: int | None  # by the recipe, where it counts steps
-
-    @property
-    def finished(self) -> bool:
-        """As the recipe has it, not only up to --max-steps."""
-        now = self.training.position
-        return now.epoch >= self.training.epochs or now.step >= (self.planned_steps or now.step + 1)
 
 
 def prepare(settings: Settings, device_name: str | None, workers: int) -> Setup:
@@ -152,6 +159,10 @@ def prepare(settings: Settings, device_name: str | None, workers: int) -> Setup:
         recipe = recipe.for_epochs(settings.epochs, len(train_loader))
     optimizer = recipe.optimizer_for(model.parameters())
     epochs, max_steps = recipe.length(len(train_loader))
+    if settings.extended_to is not None:
+        epochs, max_steps = settings.extended_to, None
+    scheduler = recipe.scheduler_for(optimizer)
+    _check_length(scheduler, epochs if recipe.schedule_by == "epoch" else max_steps or epochs * len(train_loader))
     training = Training(
         model,
         optimizer,
@@ -159,19 +170,26 @@ def prepare(settings: Settings, device_name: str | None, workers: int) -> Setup:
         train_loader,
         watched_loader,
         epochs,
-        scheduler=recipe.scheduler_for(optimizer),
+        scheduler=scheduler,
         schedule_by=recipe.schedule_by,
         max_steps=max_steps,
     )
     watched = "validation" if kept_back else "test"
-    return Setup(settings, recipe, network, model, optimizer, training, splits, test_loader, watched, notes, max_steps)
+    return Setup(settings, recipe, network, model, optimizer, training, splits, test_loader, watched, notes)
+
+
+def _check_length(scheduler: LRScheduler | None, calls: int) -> None:
+    """CommandError: the schedule ends before the training does."""
+    total = getattr(scheduler, "total_steps", calls)
+    if calls > total:
+        raise CommandError(f"the schedule has total_steps = {total}, and the training would take {calls:,} of them")
 
 
 def _data(settings: Settings) -> Splits:
     try:
         return named(settings.data, settings.root, partial=settings.partial)
     except (OSError, ValueError, RuntimeError, ImportError) as error:
-        raise CommandError(str(error)) from None
+        raise CommandError(str(error).replace("partial=True", "--partial")) from None
 
 
 def _kept_back(recipe: Recipe, count: int) -> int:
@@ -191,35 +209,38 @@ def _transformed(splits: Splits, network: Network, recipe: Recipe, settings: Set
     CommandError: they would have to be enlarged, and nobody said --resize.
     """
     size, wanted = splits.image_shape[1:], network.input_shape[1:]
-    before: list[Any] = []
     of_one_size = isinstance(splits.train, ArrayDataset)
-    if not of_one_size:
-        first = recipe.augment[0]["name"] if recipe.augment else ""
-        if first not in ("Resize", "RandomResizedCrop"):
-            before, size = [Resize(min(wanted)), CenterCrop(wanted)], wanted
-            notes.append(f"every image is scaled to {min(wanted)} pixels and cropped to {_by(wanted)}")
-    elif recipe.fit == "pad" and size < wanted:
-        rows, columns = (wanted[0] - size[0]) // 2, (wanted[1] - size[1]) // 2
-        before = [Pad((columns, rows, wanted[1] - size[1] - columns, wanted[0] - size[0] - rows))]
-        notes.append(f"images of {_by(size)} are padded to {_by(wanted)}")
-        size = wanted
-    elif settings.resize and size != wanted:
-        before, size = [Resize(wanted)], wanted
-        notes.append(f"images of {_by(splits.image_shape[1:])} are scaled to {_by(wanted)}")
+    result = []
+    for table, images in (("augment", splits.train), ("evaluate", splits.test)):
+        if any(step["name"] in SCALING for step in getattr(recipe, table)):
+            if of_one_size and size != wanted and _fits_in(size, wanted) and not settings.resize:
+                raise CommandError(
+                    f"the images of {settings.data} are {_by(size)}, and the recipe {recipe.name} makes {_by(wanted)} "
+                    f"of them: --resize lets it (enlarged images are slow), or {_small_networks()}"
+                )
+            steps: list[Transform] = []
+            note, now = "", size
+        elif not of_one_size:
+            steps, now = [Resize(min(wanted)), CenterCrop(wanted)], wanted
+            note = f"every image is scaled to {min(wanted)} pixels and cropped to {_by(wanted)}"
+        elif recipe.fit == "pad" and size != wanted and _fits_in(size, wanted):
+            rows, columns = (wanted[0] - size[0]) // 2, (wanted[1] - size[1]) // 2
+            steps, now = [Pad((columns, rows, wanted[1] - size[1] - columns, wanted[0] - size[0] - rows))], wanted
+            note = f"images of {_by(size)} are padded to {_by(wanted)}"
+        elif settings.resize and size != wanted:
+            steps, now = [Resize(wanted)], wanted
+            note = f"images of {_by(size)} are scaled to {_by(wanted)}"
+        else:
+            steps, note, now = [], "", size
+        if note and note not in notes:
+            notes.append(note)
+        pipeline = recipe.pipeline(table, now, wanted, splits.mean, splits.std)
+        result.append(images.with_transform(Compose([*steps, *pipeline])))
+    return result
 
-    pipelines = [
-        [*before, *recipe.pipeline(table, size, wanted, splits.mean, splits.std)] for table in ("augment", "evaluate")
-    ]
-    scales = any(isinstance(step, (Resize, RandomResizedCrop)) for pipeline in pipelines for step in pipeline)
-    if of_one_size and scales and not settings.resize and size < wanted:
-        raise CommandError(
-            f"the images of {settings.data} are {_by(size)}, and the recipe {recipe.name} makes {_by(wanted)} of them: "
-            f"--resize lets it (enlarged images are slow), or take a network for small ones: {_small_networks()}"
-        )
-    return [
-        images.with_transform(Compose(pipeline))
-        for images, pipeline in zip((splits.train, splits.test), pipelines, strict=True)
-    ]
+
+def _fits_in(size: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    return all(mine <= theirs for mine, theirs in zip(size, wanted, strict=True))
 
 
 def _model(network: Network, recipe: Recipe, splits: Splits, shape: tuple[int, ...]) -> Module:
@@ -237,13 +258,13 @@ def _model(network: Network, recipe: Recipe, splits: Splits, shape: tuple[int, .
         except (RuntimeError, ValueError):
             raise CommandError(
                 f"{network.name} reads images of {_by(network.input_shape[1:])}, and these are {_by(shape[1:])}: "
-                f"--resize scales them, or take a network for such images: {_small_networks()}"
+                f"--resize scales them, or {_small_networks()}"
             ) from None
     return model
 
 
 def _small_networks() -> str:
-    return "resnet20, wrn_16_8, densenet40_12, ... (`minidl nets` has the sizes)"
+    return "take a network for small images: resnet20, wrn_16_8, densenet40_12, ... (`minidl nets` has the sizes)"
 
 
 def _by(size: Any) -> str:

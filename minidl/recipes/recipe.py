@@ -188,6 +188,9 @@ def _check(recipe: Recipe, where: str) -> None:
     if recipe.fit not in ("", "pad"):
         raise RecipeError(f'{where}: fit can be "pad" or left out, but is {recipe.fit!r}')
     _check_keys(f"{where}: [loss]", recipe.loss, ("auxiliary", "label_smoothing"))
+    for key, value in recipe.loss.items():
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            raise RecipeError(f"{where}: [loss] {key} must be a number, but is {value!r}")
     _check_named(f"{where}: [optimizer]", recipe.optimizer, OPTIMIZERS)
     if recipe.schedule:
         _check_schedule(f"{where}: [schedule]", recipe.schedule)
@@ -272,9 +275,9 @@ def _stretched(table: dict[str, Any], factor: float) -> dict[str, Any]:
     for key in TIMES:
         if key in table:
             value = table[key]
-            result[key] = [round(each * factor) for each in value] if isinstance(value, list) else round(value * factor)
-            if key != "milestones":
-                result[key] = max(result[key], 1)
+            # at least 1: a rate that falls before the first step is another rate
+            stretched = [max(round(each * factor), 1) for each in (value if isinstance(value, list) else [value])]
+            result[key] = stretched if isinstance(value, list) else stretched[0]
     if table.get("name") == "inv":
         result["gamma"] = table["gamma"] / factor
     if "schedulers" in table:

@@ -10,6 +10,7 @@ from minidl.training.auxiliary import AuxiliaryLoss
 from minidl.training.console import Console
 from minidl.training.fitting import fit
 from minidl.training.history import History
+from minidl.training.lock import locked
 from minidl.training.loop import Observer, Position, Training
 from minidl.training.metrics import Evaluation, accuracy, confusion_matrix, eval_mode, evaluate, predict
 from minidl.training.run_folder import RunFolder

@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from minidl.training.loop import Training
+from minidl.training.loop import Position, Training
 
 REFRESH = 0.2  # seconds: to look at the accuracy waits for the device
 
@@ -24,7 +24,6 @@ class Console:
         self.words = words
         self.print_line = print_line or (lambda line: print(line, flush=True))
         self._bar: tqdm | None = None
-        self._seen = (0, 0.0)  # images and seconds in this epoch, as the last line of the log had them
         self._refreshed = 0.0
 
     def step(self, training: Training) -> None:
@@ -36,20 +35,19 @@ class Console:
         if not self._bar.disable and perf_counter() - self._refreshed >= REFRESH:
             now = training.sums()
             self._bar.set_postfix_str(
-                f"loss {now.loss_sum / now.count:.4f}, {now.correct / now.count:.2%} right, {speed(training)}",
+                f"loss {now.loss_sum / now.count:.4f}, {now.correct / now.count:.2%} right, {speed(now)}",
                 refresh=False,
             )
             self._refreshed = perf_counter()
-        self._seen = (now.count, now.seconds)
         self._bar.update()
 
     def epoch(self, training: Training) -> None:
         self.close()
-        history, (count, seconds) = training.history, self._seen
+        history = training.history
         number = len(history)
         line = (
             f"{title(training, number)}   loss {history.train_loss[-1]:.4f}   train {history.train_accuracy[-1]:7.2%}"
-            f"   {self.words} {history.test_accuracy[-1]:7.2%}   {count / max(seconds, 1e-9):,.0f} images/s"
+            f"   {self.words} {history.test_accuracy[-1]:7.2%}   {speed(training.last_epoch)}"
         )
         left = time_left(training)
         self.print_line(line + (f"   {duration(left)} left" if left >= 60 else ""))
@@ -72,15 +70,15 @@ def title(training: Training, epoch: int | None = None) -> str:
     return f"epoch {training.position.epoch + 1 if epoch is None else epoch:{width}}/{training.epochs}"
 
 
-def speed(training: Training) -> str:
-    now = training.position
-    return f"{now.count / max(now.seconds, 1e-9):,.0f} images/s"
+def speed(position: Position) -> str:
+    """5,927 images/s: of an epoch, or as much of it as is done."""
+    return f"{position.count / max(position.seconds, 1e-9):,.0f} images/s"
 
 
 def time_left(training: Training) -> float:
-    """Seconds, if every epoch to come takes as long as those so far."""
+    """Seconds, if every epoch to come takes as long as the last one."""
     done = training.history.seconds
-    return sum(done) / len(done) * (training.epochs - len(done)) if done else 0.0
+    return done[-1] * (training.epochs - len(done)) if done else 0.0
 
 
 def duration(seconds: float) -> str:

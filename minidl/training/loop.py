@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy
 
 from minidl.backend import default_generator
+from minidl.data import DataLoader
 from minidl.errors import explain
 from minidl.nn import Module
 from minidl.optim import Optimizer
@@ -57,9 +58,10 @@ class Training:
                     iterated over, and what is already done skipped
     scheduler       its `step` is called after each epoch, or after each "step" if `schedule_by` says so;
                     ReduceLROnPlateau is told the test accuracy, or the test loss where its mode is "min"
-    max_steps       end after that many steps in all, also within an epoch
+    max_steps       end after that many steps in all: the last epoch may be a part of one
 
     position        where it stands; history: the epochs so far; stop: set it to leave after the step under way
+    last_epoch      the sums of the epoch that was complete last
     loss            of the last batch; num_scores: the numbers that the model gives for an image
     """
 
@@ -80,8 +82,9 @@ class Training:
         self.train_loader, self.test_loader = train_loader, test_loader
         self.epochs, self.max_steps = epochs, max_steps
         self.scheduler, self.schedule_by = scheduler, schedule_by
-        self.position, self.history = Position(), History()
-        self.first_epoch = getattr(train_loader, "epoch", 0)  # a loader that was used before goes on with new orders
+        self.position, self.last_epoch, self.history = Position(), Position(), History()
+        # A loader that was used before goes on with new orders.
+        self.first_epoch = train_loader.epoch if isinstance(train_loader, DataLoader) else 0
         self.device = device_of(model)
         self.stop = self.testing = False
         self.loss = math.nan
@@ -100,13 +103,14 @@ class Training:
                 self.position.seconds += perf_counter() - clock
                 for observer in observers:
                     observer.step(self)
-                if self.stop or self.out_of_steps:
+                if self.stop:
+                    return self.history
+                if self.out_of_steps:
                     break
                 clock = perf_counter()
-            else:  # the loader has no more
-                self.end_epoch()
-                for observer in observers:
-                    observer.epoch(self)
+            self.end_epoch()  # the loader has no more, or that was the last step of all
+            for observer in observers:
+                observer.epoch(self)
         return self.history
 
     def train_step(self, inputs: Tensor, labels: Tensor) -> None:
@@ -138,16 +142,18 @@ class Training:
 
     def batches(self) -> Iterator[Any]:
         """Those of the epoch under way that are not done."""
-        loader: Any = self.train_loader
-        epoch, done = self.first_epoch + self.position.epoch, self.position.batch
-        if hasattr(loader, "batches"):
+        if self.out_of_steps:  # it was stopped before the last test
+            return iter(())
+        loader, done = self.train_loader, self.position.batch
+        if isinstance(loader, DataLoader):
+            epoch = self.first_epoch + self.position.epoch
             loader.epoch = epoch + 1  # so many are begun
             return loader.batches(epoch, done)
         return islice(iter(loader), done, None)
 
     def end_epoch(self) -> None:
         """Test, write down, and turn to the next epoch."""
-        self.testing = True  # nothing changes meanwhile, so it may be broken off
+        self.testing = True  # nothing changes meanwhile, so it may be broken off: the flag stays then
         tested = evaluate(self.model, self.test_loader, self.loss_fn)
         self.testing = False
         now = self.sums()
@@ -161,12 +167,15 @@ class Training:
                 self.scheduler.step(self.history.test_loss[-1] if self.scheduler.mode == "min" else tested.accuracy)
             else:
                 self.scheduler.step()
-        self.position, self._correct = Position(epoch=now.epoch + 1, step=now.step), 0
+        self.last_epoch, self.position = now, Position(epoch=now.epoch + 1, step=now.step)
 
     # ------------------------------------------------------------------------------------------ where it stands
 
     @property
     def finished(self) -> bool:
+        """Whether every epoch is done, or every step and the test after it."""
+        if self.out_of_steps:
+            return self.position.batch == 0
         return self.position.epoch >= self.epochs or self.out_of_steps
 
     @property
@@ -191,7 +200,8 @@ class Training:
             "history": asdict(self.history),
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
             "random": default_generator.get_state(),
-            "loader": {"first_epoch": self.first_epoch, "seed": getattr(self.train_loader, "seed", None)},
+            "first_epoch": self.first_epoch,
+            "seed": self.train_loader.seed if isinstance(self.train_loader, DataLoader) else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -201,9 +211,9 @@ class Training:
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
         default_generator.set_state(state["random"])
-        self.first_epoch = state["loader"]["first_epoch"]
-        if state["loader"]["seed"] is not None:
-            self.train_loader.seed = state["loader"]["seed"]  # type: ignore[attr-defined]
+        self.first_epoch = state["first_epoch"]
+        if isinstance(self.train_loader, DataLoader):
+            self.train_loader.seed = state["seed"]
 
     # -------------------------------------------------------------------------------------------- what goes wrong
 

@@ -8,14 +8,14 @@ log.jsonl           a line of JSON for every few steps and for each epoch
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from minidl.backend import default_generator
-from minidl.checkpoint import CheckpointError, load_checkpoint, load_first, save_checkpoint, versions
+from minidl.checkpoint import CheckpointError, foreign, load_checkpoint, load_first, save_checkpoint, versions
 from minidl.training.loop import Training
 
 LAST, BEST, LOG = "last.safetensors", "best.safetensors", "log.jsonl"
@@ -47,7 +47,7 @@ class RunFolder:
         self.settings = settings or {}
         self.save_seconds, self.save_steps, self.log_steps = save_seconds, save_steps, log_steps
         self.tell = tell
-        self.saved = True  # the last attempt to save succeeded
+        self.saved = self.logged = True  # the last attempt succeeded: a failure is told once, not after every step
         self._saved_at = perf_counter()
         self._log_bytes = 0
 
@@ -58,8 +58,11 @@ class RunFolder:
         if now.step % self.log_steps == 0:
             line = {"epoch": now.epoch + 1, "step": now.step, "loss": training.loss, "lr": training.lr}
             self._write({"event": "step", **line, "images_per_second": round(now.count / max(now.seconds, 1e-9), 1)})
-        due = perf_counter() - self._saved_at >= self.save_seconds
-        if now.step % self.save_steps == 0 if self.save_steps else due:
+        if self.save_steps is not None:
+            due = now.step % self.save_steps == 0
+        else:
+            due = perf_counter() - self._saved_at >= self.save_seconds
+        if due:
             self.save(training)
 
     def epoch(self, training: Training) -> None:
@@ -81,7 +84,7 @@ class RunFolder:
             save_checkpoint(self.path / name, training.model, training.optimizer, state)
             self.saved = True
         except (CheckpointError, OSError) as error:
-            if self.saved:  # once, not after every step
+            if self.saved:
                 self.tell(f"{error}\n  the training goes on without")
             self.saved = False
         self._saved_at = perf_counter()
@@ -93,35 +96,40 @@ class RunFolder:
         A damaged last.safetensors is said, and best.safetensors taken. CheckpointError: neither can be.
         """
 
-        def load(path: Path) -> dict[str, Any]:
-            random = default_generator.get_state()
+        def load(path: Path) -> int:
+            state = load_checkpoint(path, training.model, training.optimizer)
             try:
-                return load_checkpoint(path, training.model, training.optimizer)
-            finally:
-                default_generator.set_state(random)
+                training.load_state_dict(state["training"])
+                return int(state["log_bytes"])
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise CheckpointError(foreign(path, f"it is of another kind of training ({error!r})")) from error
 
-        path, state = load_first(checkpoints_in(self.path), load, self.tell)
-        training.load_state_dict(state["training"])
-        self._cut_log(state["log_bytes"])
+        path, log_bytes = load_first(checkpoints_in(self.path), load, self.tell)
+        self._cut_log(log_bytes)
         return path
 
     # ------------------------------------------------------------------------------------------------- the log
 
     def begin(self) -> None:
-        """Write the first line of a new log: the settings."""
+        """Write the first line of a new log: the settings. OSError: the folder cannot be written to."""
         (self.path / LOG).write_bytes(b"")
         self._write({"event": "begin", "versions": versions(), "settings": self.settings})
 
     def _write(self, line: dict[str, Any]) -> None:
-        """Append a line; where it cannot be written whole, what is there of it goes again."""
+        """Append a line, whole or not at all. JSON has no nan and no infinity: they are null."""
+        finite = {key: None if _not_finite(value) else value for key, value in line.items()}
         try:
             with open(self.path / LOG, "ab") as file:
-                file.write((json.dumps(line) + "\n").encode())
+                if file.tell() > self._log_bytes:  # a disk that was full may have left a part of a line
+                    file.truncate(self._log_bytes)
+                file.write((json.dumps(finite) + "\n").encode())
                 file.flush()
                 self._log_bytes = file.tell()
+            self.logged = True
         except OSError as error:
-            if self.saved:
-                self.tell(f"cannot write {self.path / LOG}: {error.strerror}")
+            if self.logged:
+                self.tell(f"cannot write {self.path / LOG}: {error.strerror}\n  the training goes on without")
+            self.logged = False
 
     def _flush_log(self) -> None:
         """To the disk, before a checkpoint that counts its bytes."""
@@ -137,6 +145,10 @@ class RunFolder:
         with open(path, "ab") as file:
             file.truncate(min(size, there))
         self._log_bytes = min(size, there)
+
+
+def _not_finite(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def checkpoints_in(folder: Path) -> list[Path]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from minidl.training.loop import Training
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
+HEARD = b"\nstopping after this step (once more: at once)\n"
 
 
 class Stopped:
@@ -28,7 +30,7 @@ def stop_at_signals(training: Training) -> Iterator[Stopped]:
     """Inside, a signal sets `training.stop`; a second one, or one during a test, is a KeyboardInterrupt at once.
 
     A test changes nothing, so a checkpoint after it was broken off is the one before it. Only the main thread hears of
-    signals: elsewhere nothing is changed.
+    signals: elsewhere nothing is changed. Nor is it for a signal that is ignored: `nohup`, or a script's background.
     """
     stopped = Stopped()
 
@@ -37,11 +39,14 @@ def stop_at_signals(training: Training) -> Iterator[Stopped]:
         training.stop = True
         if again or training.testing:
             raise KeyboardInterrupt
+        with suppress(OSError):
+            os.write(2, HEARD)  # not print, in the middle of which the signal may have come
 
     if threading.current_thread() is not threading.main_thread():
         yield stopped
         return
-    before = [(number, signal.signal(number, stop)) for number in SIGNALS]
+    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = [(number, signal.signal(number, stop)) for number in heard]
     try:
         yield stopped
     finally:
