@@ -114,7 +114,8 @@ class CIFAR10(ArrayDataset):
         if absent:
             archive = find([self.archive.name], self._places)
             part = self._partial_paths()
-            also = f"or use what is there, {', '.join(path.name for path in part)}: partial=True" if part else None
+            there = ", ".join(path.name for path in part)
+            also = f"or use what is there, {there}: partial=True (--partial)" if part else None
             if archive is None and not download:
                 what = f"not there: {', '.join(absent)}, nor {self.archive.name}"
                 options = "or let download=True fetch it" + (f", {also}" if also else "")
