@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import struct
 import sys
 import tarfile
 from pathlib import Path
@@ -30,32 +29,15 @@ from minidl.data.archive import extract
 from minidl.data.digits import digit_images
 from minidl.data.download import md5
 from minidl.data.files import RemoteFile
+from minidl.data.folder import read_image
 from minidl.data.idx import read_idx
+from tests.data_files import idx, write_images, write_mnist
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
 
 def needs(folder):
     return pytest.mark.skipif(not (SHARED / folder).is_dir(), reason=f"the files of {folder} are not here")
-
-
-def idx(array, code=0x08):
-    """An array as the bytes of an IDX file."""
-    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, code, array.ndim, *array.shape)
-    return header + array.astype(array.dtype.newbyteorder(">")).tobytes()
-
-
-def write_mnist(folder, count=12, prefix="train", compress=True, seed=0):
-    """Files as MNIST's, with `count` images; returns images and labels."""
-    numbers = numpy.random.default_rng(seed)
-    images = numbers.integers(256, size=(count, 28, 28), dtype=numpy.uint8)
-    labels = numbers.integers(10, size=count, dtype=numpy.uint8)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, array in (("images-idx3-ubyte", images), ("labels-idx1-ubyte", labels)):
-        content = idx(array)
-        path = folder / f"{prefix}-{name}{'.gz' if compress else ''}"
-        path.write_bytes(gzip.compress(content) if compress else content)
-    return images, labels
 
 
 # ------------------------------------------------------------------------------------------------------------ idx
@@ -348,15 +330,6 @@ def test_a_damaged_archive_leaves_nothing(tmp_path):
 # --------------------------------------------------------------------------------------------------------- folders
 
 
-def write_images(root, classes=("cat", "dog"), count=3, size=(10, 12)):
-    numbers = numpy.random.default_rng(0)
-    for name in classes:
-        (root / name).mkdir(parents=True)
-        for number in range(count):
-            pixels = numbers.integers(256, size=(*size, 3), dtype=numpy.uint8)
-            Image.fromarray(pixels).save(root / name / f"{number}.png")
-
-
 def test_image_folder(tmp_path):
     write_images(tmp_path)
     (tmp_path / "cat" / "notes.txt").write_text("no image")
@@ -393,6 +366,21 @@ def test_image_folder_refuses(tmp_path):
     (tmp_path / "zebra").mkdir()
     with pytest.raises(FileNotFoundError, match="Found no valid file for the classes zebra"):
         ImageFolder(tmp_path)
+
+
+def test_images_of_cameras_and_scanners(tmp_path):
+    """How the camera was held stands in the file; and 16 bits a pixel are not cut off at 255."""
+    pixels = numpy.arange(60, dtype=numpy.uint8).reshape(4, 5, 3) * 4
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees, clockwise
+    Image.fromarray(pixels).save(tmp_path / "held.png", exif=exif)
+    assert (read_image(tmp_path / "held.png") == numpy.rot90(pixels, -1).transpose(2, 0, 1)).all()
+    gray = numpy.array([[0, 256, 40_000, 65_535]], numpy.uint16)
+    Image.fromarray(gray).save(tmp_path / "deep.png")
+    assert read_image(tmp_path / "deep.png").tolist() == [[[0, 1, 156, 255]]] * 3
+    Image.fromarray(numpy.ones((2, 2), numpy.float32)).save(tmp_path / "floats.tiff")
+    with pytest.raises(DataError, match=r"floats.tiff cannot be read: .*the pixels are floats"):
+        read_image(tmp_path / "floats.tiff")
 
 
 @pytest.mark.parametrize("count", [0, 2])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import os
+import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy
-from PIL import Image
+from PIL import Image, ImageOps
 
 from minidl.data.files import DataError
 from minidl.data.images import ImageDataset
@@ -17,6 +18,7 @@ from minidl.data.transforms.base import from_pillow
 from minidl.errors import explain
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+PILLOW_RAISES = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
 
 class ImageFolder(ImageDataset):
@@ -148,18 +150,16 @@ def list_images(root: Path, classes: Sequence[str], allow_empty: bool = False) -
 
 
 def read_image(path: Path) -> numpy.ndarray:
-    """The image as RGB: uint8 (3, H, W). DataError: it is missing, damaged or no image."""
+    """The image as RGB, turned upright where a camera wrote how it was held: uint8 (3, H, W).
+
+    DataError: it is missing, damaged or no image.
+    """
     try:
         with Image.open(path) as image:
-            return from_pillow(image.convert("RGB"))
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        Image.DecompressionBombError,
-    ) as error:  # Pillow raises them all
+            pixels = from_pillow(ImageOps.exif_transpose(image))
+    except PILLOW_RAISES as error:
         raise DataError(explain("read_image", f"{path} cannot be read: {error}")) from error
+    return pixels if len(pixels) == 3 else numpy.repeat(pixels, 3, axis=0)
 
 
 def _subfolders(root: Path) -> list[str]:
