@@ -6,6 +6,7 @@ import pytest
 import architectures
 import minidl
 import minidl.nn.functional as F
+from architectures.alexnet import AlexNetOWT
 from minidl import nn, ops
 from minidl.onnx.operations import CONVERTERS
 from minidl.serialization.protobuf import fields
@@ -120,7 +121,6 @@ SMALL = {  # what its file has that no other has
     "densenet40_12": (3, 32, 32),  # concatenations
     "resnet110_stochastic_depth": (3, 32, 32),  # numbers
     "squeezenet1_1": (3, 64, 64),
-    "alexnet_owt": (3, 64, 64),  # adaptive pooling to windows of two sizes
 }
 
 
@@ -138,6 +138,15 @@ def test_a_network(name, tmp_path):
     assert all((value.numpy() == state[key]).all() for key, value in model.state_dict().items())
     images = numpy.random.default_rng(0).standard_normal((3, *SMALL[name])).astype("float32")
     assert_same(model, images, path)  # for another batch than the one it was written with
+
+
+@pytest.mark.onnx
+def test_alexnet_thin(tmp_path):
+    """Adaptive pooling of 4x4 pixels to 6x6, in windows of two sizes."""
+    model = AlexNetOWT(maps=(8, 12, 16, 12, 8), hidden=20)
+    minidl.onnx.export(spread(model), minidl.zeros(2, 3, 159, 159), tmp_path / "alexnet.onnx")
+    images = numpy.random.default_rng(0).standard_normal((3, 3, 159, 159)).astype("float32")
+    assert_same(model, images, tmp_path / "alexnet.onnx")
 
 
 @pytest.mark.onnx
