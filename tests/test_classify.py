@@ -105,6 +105,18 @@ def test_names_from_a_file(folder, tmp_path, capsys):
     assert {name for _, name in answers(output)} <= {f"Größe {i}" for i in range(10)}
 
 
+def test_a_network_of_1000_classes_is_one_of_imagenets(tmp_path, capsys, folder):
+    model = architectures.squeezenet1_1()
+    with minidl.no_grad():
+        model.classifier[1].bias[281] += 50
+    minidl.save(model.state_dict(), tmp_path / "w.pth")
+    code, output, _ = classify(
+        capsys,
+        *("squeezenet1_1", "--weights", tmp_path / "w.pth", "--input", "3,64,64", "--no-maps", folder / "photo.jpg"),
+    )
+    assert (code, answers(output)[0][1]) == (0, "tabby, tabby cat")
+
+
 def test_mistakes(folder, tmp_path, capsys):
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "empty.txt").write_text("\n")

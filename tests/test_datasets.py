@@ -30,7 +30,7 @@ from minidl.data.archive import extract
 from minidl.data.digits import digit_images
 from minidl.data.download import md5
 from minidl.data.files import RemoteFile
-from minidl.data.folder import read_image
+from minidl.data.folder import imagenet_words, read_image
 from minidl.data.idx import read_idx
 from tests.data_files import idx, write_images, write_mnist
 
@@ -413,6 +413,14 @@ def test_imagenet_as_torchvision_has_it(tmp_path):
         ImageNet(tmp_path, "test")
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         ImageNet(tmp_path / "nowhere")
+
+
+def test_the_words_of_imagenet(tmp_path):
+    words = imagenet_words()
+    assert (len(words), list(words)) == (1000, sorted(words))
+    assert list(words.values())[281:283] == ["tabby, tabby cat", "tiger cat"]
+    write_images(tmp_path / "val", ("n02123045", "n15075141"), 1)
+    assert ImageNet(tmp_path, "val").classes == ("tabby, tabby cat", "toilet tissue, toilet paper, bathroom tissue")
 
 
 def test_imagenet_as_kaggle_gives_it(tmp_path):

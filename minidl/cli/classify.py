@@ -18,7 +18,7 @@ from minidl.cli.networks import add_network_arguments, chosen, explained
 from minidl.cli.preprocessing import add_normalization_arguments, finished, fitted, normalization, photograph
 from minidl.cli.weights import add_weights_arguments, with_weights
 from minidl.data import DataError
-from minidl.data.folder import read_image
+from minidl.data.folder import imagenet_words, read_image
 from minidl.data.named import NAMES, PHOTOGRAPH, Description, described
 from minidl.data.transforms.color import gray
 from minidl.grad_mode import no_grad
@@ -32,7 +32,8 @@ For each image a picture in DIR: the part of the image that the network reads, t
 fast the score changes with each pixel: Simonyan et al. 2013) and the occlusion map (how much of the probability goes
 where a square hides the pixels: Zeiler & Fergus 2013).
 
---data says what the network was trained on, and gives the names of the classes, the mean and the deviation.
+--data says what the network was trained on, and gives the names of the classes, the mean and the deviation; without it,
+a network of 1000 classes is taken for one of ImageNet's.
 
     minidl classify resnet20 --weights resnet20-12fca82f.th --data cifar10 \\
         --mean .485,.456,.406 --std .229,.224,.225 cat.png"""
@@ -91,7 +92,7 @@ def _name(network: Network, model: Module, path: Path, image: Tensor, classes: S
     with no_grad(), explained(network, image.shape):  # type: ignore[arg-type]
         probabilities = model(image.unsqueeze(0)).softmax(dim=1).numpy()[0]
     order = numpy.argsort(-probabilities, kind="stable")[:TOP]
-    names = [f"class {i}" if classes is None else classes[i] for i in order]
+    names = [_names(classes, len(probabilities))[i] for i in order]
     print(path)
     for i, name in zip(order, names, strict=True):
         print(f"  {percent(probabilities[i], 2):>7}  {name}")
@@ -131,6 +132,14 @@ def _classes(arguments: argparse.Namespace, about: Description | None) -> Sequen
     if not classes:
         raise CommandError(f"{arguments.classes} has no names in it")
     return classes
+
+
+def _names(classes: Sequence[str] | None, count: int) -> Sequence[str]:
+    """The names of `count` classes, also where they are not known."""
+    if classes is not None:
+        return classes
+    words = list(imagenet_words().values())
+    return words if count == len(words) else [f"class {i}" for i in range(count)]
 
 
 def _read(path: Path, channels: int) -> Tensor:

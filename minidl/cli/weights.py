@@ -49,6 +49,8 @@ def with_weights(network: Network, arguments: argparse.Namespace, **options: Any
     """
     path = arguments.weights
     state = _state_dict(path)
+    if path.suffix == ".caffemodel":
+        print("Networks of Caffe's mostly read blue, green, red, from 0 to 255; here they are given red, green, blue")
     with undrawn():
         model = network.build(**options)
     rules = dict(arguments.rename)

@@ -60,8 +60,9 @@ class ImageNet(ImageFolder):
         root/train/n01440764/*.JPEG         root/val/n01440764/*.JPEG       as torchvision has it, and
         root/val/*.JPEG                     with root/LOC_val_solution.csv  as Kaggle gives it out
 
-    The two folders may lie in root/ILSVRC/Data/CLS-LOC as well. `wnids` are the names of the folders; `classes` as
-    well, or the words of root/LOC_synset_mapping.txt where that is. It is not downloaded: register at image-net.org.
+    The two folders may lie in root/ILSVRC/Data/CLS-LOC as well. `wnids` are the names of the folders, `classes` the
+    words for them in root/LOC_synset_mapping.txt, else those of `imagenet_words`, else the wnids again. It is not
+    downloaded: register at image-net.org.
 
     Deng et al., CVPR 2009; Russakovsky et al., IJCV 2015.
     ValueError: another split; FileNotFoundError, DataError: as ImageFolder, or labels are missing.
@@ -99,7 +100,7 @@ class ImageNet(ImageFolder):
             if strangers:
                 raise DataError(explain("ImageNet", f"{self.root} has classes that train has not", {"more": strangers}))
             self.samples = list_images(self.root, self.wnids, allow_empty=split == "val")
-        words = _words(top / "LOC_synset_mapping.txt")
+        words = _words(top / "LOC_synset_mapping.txt") or imagenet_words()
         self._name([words.get(wnid, wnid) for wnid in self.wnids])
 
     def _answered(self, answers: dict[str, str]) -> list[tuple[Path, int]]:
@@ -114,6 +115,11 @@ class ImageNet(ImageFolder):
         if not samples:
             raise FileNotFoundError(explain("ImageNet", f"no images in {self.root}"))
         return samples
+
+
+def imagenet_words() -> dict[str, str]:
+    """wnid -> words of WordNet, of the 1000 classes in their order: n01440764 -> tench, Tinca tinca"""
+    return _words(Path(__file__).with_name("imagenet_classes.txt"))
 
 
 def class_folders(root: Path) -> list[str]:
