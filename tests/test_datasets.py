@@ -252,6 +252,10 @@ def test_an_archive_that_lies_there_is_unpacked(tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"cifar-10-binary\.tar\.gz is damaged: its MD5 is not"):
         SmallCIFAR10(tmp_path, download=False)
     monkeypatch.setattr(CIFAR10, "archive", RemoteFile(path.name, path.stat().st_size, md5(path), ()))
+    (tmp_path / "cifar-10-batches-bin").write_text("in the way")
+    with pytest.raises(DataError, match=r"tar\.gz cannot be unpacked into (.|\n)*help: unpack it yourself"):
+        SmallCIFAR10(tmp_path, download=False)
+    (tmp_path / "cifar-10-batches-bin").unlink()
     assert len(SmallCIFAR10(tmp_path, download=False)) == 20
     assert path.exists()  # it is the user's
     assert len(SmallCIFAR10(tmp_path, train=False, download=False)) == 4

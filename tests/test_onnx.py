@@ -263,6 +263,10 @@ def test_wrong_arguments(tmp_path):
     for args in ((), [1, 2], (minidl.zeros(1), minidl.zeros(1)), minidl.tensor(1.0)):
         with pytest.raises(TypeError, match=r"takes a Module and its input, one Tensor with a batch dimension"):
             minidl.onnx.export(model, args, tmp_path / "x.onnx")
+    with pytest.raises(ValueError, match="the model has 1 input, not 2"):
+        minidl.onnx.export(model, minidl.zeros(1, 2), tmp_path / "x.onnx", input_names=["a", "b"])
+    with pytest.raises(ValueError, match="must return a Tensor, or a tuple or list of Tensors"):
+        minidl.onnx.export(Does(lambda x: {"scores": x}), minidl.zeros(1, 2), tmp_path / "x.onnx")
     with pytest.raises(ValueError, match="the model has 1 outputs, not 2"):
         minidl.onnx.export(model, minidl.zeros(1, 2), tmp_path / "x.onnx", output_names=["a", "b"])
 

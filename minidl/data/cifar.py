@@ -136,7 +136,16 @@ class CIFAR10(ArrayDataset):
             archive = download_file(self.archive, self.root, type(self).__name__, why, also)
         elif md5(archive) != self.archive.md5:
             raise damaged(archive, f"is damaged: its MD5 is not {self.archive.md5}")
-        extract(archive, self.root)
+        try:
+            extract(archive, self.root)
+        except OSError as error:
+            raise DataError(
+                explain(
+                    type(self).__name__,
+                    f"{archive} cannot be unpacked into {self.root}: {error.strerror or error}",
+                    help="unpack it yourself, or give a folder that can be written to",
+                )
+            ) from error
         if fetched:
             archive.unlink()
 
