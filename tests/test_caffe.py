@@ -102,6 +102,8 @@ BLOB = new_shape(W.shape) + floats(W)
         (new_layer("a", "Convolution", old_shape((2**63, 2)) + floats(W)), "has 24 numbers"),
         (new_layer("a", "Convolution", new_shape((-1, -24)) + floats(W)), "has 24 numbers"),
         (new_layer("a", "Convolution", new_shape((1,) * 40) + floats(W[:1, 0, 0, 0])), "too many dimensions"),
+        (new_layer("a", "Convolution", new_shape((2**62, 2**62, 0))), "impossible shape"),
+        (new_layer("a", "Convolution", old_shape((2**64 - 1, 0))), "impossible shape"),
         (new_layer("a", "Convolution", new_shape((1,)) + bytes_field(5, b"abc")), "ends within a number"),
         (new_layer("a", "Convolution", BLOB) * 2, "'a.weight' stands twice"),
         (bytes_field(100, bytes_field(1, b"\xff\xfe") + bytes_field(7, BLOB)), "name of a layer is no text"),

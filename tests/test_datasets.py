@@ -1,8 +1,8 @@
 """Data sets on the disk, in the official formats: small files written here, damaged ones, and the real ones."""
 
 import gzip
+import hashlib
 import io
-import struct
 import sys
 import tarfile
 from pathlib import Path
@@ -30,32 +30,15 @@ from minidl.data.archive import extract
 from minidl.data.digits import digit_images
 from minidl.data.download import md5
 from minidl.data.files import RemoteFile
+from minidl.data.folder import imagenet_words, read_image
 from minidl.data.idx import read_idx
+from tests.data_files import idx, write_images, write_mnist
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
 
 def needs(folder):
     return pytest.mark.skipif(not (SHARED / folder).is_dir(), reason=f"the files of {folder} are not here")
-
-
-def idx(array, code=0x08):
-    """An array as the bytes of an IDX file."""
-    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, code, array.ndim, *array.shape)
-    return header + array.astype(array.dtype.newbyteorder(">")).tobytes()
-
-
-def write_mnist(folder, count=12, prefix="train", compress=True, seed=0):
-    """Files as MNIST's, with `count` images; returns images and labels."""
-    numbers = numpy.random.default_rng(seed)
-    images = numbers.integers(256, size=(count, 28, 28), dtype=numpy.uint8)
-    labels = numbers.integers(10, size=count, dtype=numpy.uint8)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, array in (("images-idx3-ubyte", images), ("labels-idx1-ubyte", labels)):
-        content = idx(array)
-        path = folder / f"{prefix}-{name}{'.gz' if compress else ''}"
-        path.write_bytes(gzip.compress(content) if compress else content)
-    return images, labels
 
 
 # ------------------------------------------------------------------------------------------------------------ idx
@@ -156,13 +139,12 @@ def test_mnist_files_that_do_not_belong_together(tmp_path):
     MNIST(tmp_path, download=False)
 
 
-def test_mnist_and_fashion_mnist_are_told_apart(tmp_path, monkeypatch):
-    write_mnist(tmp_path)
-    labels = tmp_path / "train-labels-idx1-ubyte.gz"
-    known = RemoteFile(labels.name, labels.stat().st_size, md5(labels), ())
-    monkeypatch.setitem(MNIST.files, (True, "labels"), known)
+@pytest.mark.parametrize("compress", [True, False])
+def test_mnist_and_fashion_mnist_are_told_apart(tmp_path, monkeypatch, compress):
+    _, labels = write_mnist(tmp_path, compress=compress)
+    monkeypatch.setattr(MNIST, "label_md5", (hashlib.md5(labels.tobytes()).hexdigest(),))
     MNIST(tmp_path, download=False)
-    with pytest.raises(DataError, match=r"labels-idx1-ubyte\.gz belongs to MNIST"):
+    with pytest.raises(DataError, match=r"train-labels-idx1-ubyte\S* belongs to MNIST"):
         FashionMNIST(tmp_path, download=False)
 
 
@@ -270,6 +252,10 @@ def test_an_archive_that_lies_there_is_unpacked(tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"cifar-10-binary\.tar\.gz is damaged: its MD5 is not"):
         SmallCIFAR10(tmp_path, download=False)
     monkeypatch.setattr(CIFAR10, "archive", RemoteFile(path.name, path.stat().st_size, md5(path), ()))
+    (tmp_path / "cifar-10-batches-bin").write_text("in the way")
+    with pytest.raises(DataError, match=r"tar\.gz cannot be unpacked into (.|\n)*help: unpack it yourself"):
+        SmallCIFAR10(tmp_path, download=False)
+    (tmp_path / "cifar-10-batches-bin").unlink()
     assert len(SmallCIFAR10(tmp_path, download=False)) == 20
     assert path.exists()  # it is the user's
     assert len(SmallCIFAR10(tmp_path, train=False, download=False)) == 4
@@ -348,15 +334,6 @@ def test_a_damaged_archive_leaves_nothing(tmp_path):
 # --------------------------------------------------------------------------------------------------------- folders
 
 
-def write_images(root, classes=("cat", "dog"), count=3, size=(10, 12)):
-    numbers = numpy.random.default_rng(0)
-    for name in classes:
-        (root / name).mkdir(parents=True)
-        for number in range(count):
-            pixels = numbers.integers(256, size=(*size, 3), dtype=numpy.uint8)
-            Image.fromarray(pixels).save(root / name / f"{number}.png")
-
-
 def test_image_folder(tmp_path):
     write_images(tmp_path)
     (tmp_path / "cat" / "notes.txt").write_text("no image")
@@ -395,6 +372,21 @@ def test_image_folder_refuses(tmp_path):
         ImageFolder(tmp_path)
 
 
+def test_images_of_cameras_and_scanners(tmp_path):
+    """How the camera was held stands in the file; and 16 bits a pixel are not cut off at 255."""
+    pixels = numpy.arange(60, dtype=numpy.uint8).reshape(4, 5, 3) * 4
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees, clockwise
+    Image.fromarray(pixels).save(tmp_path / "held.png", exif=exif)
+    assert (read_image(tmp_path / "held.png") == numpy.rot90(pixels, -1).transpose(2, 0, 1)).all()
+    gray = numpy.array([[0, 256, 40_000, 65_535]], numpy.uint16)
+    Image.fromarray(gray).save(tmp_path / "deep.png")
+    assert read_image(tmp_path / "deep.png").tolist() == [[[0, 1, 156, 255]]] * 3
+    Image.fromarray(numpy.ones((2, 2), numpy.float32)).save(tmp_path / "floats.tiff")
+    with pytest.raises(DataError, match=r"floats.tiff cannot be read: .*the pixels are floats"):
+        read_image(tmp_path / "floats.tiff")
+
+
 @pytest.mark.parametrize("count", [0, 2])
 def test_a_damaged_image_is_named(tmp_path, count):
     write_images(tmp_path, size=(40, 40))
@@ -425,6 +417,14 @@ def test_imagenet_as_torchvision_has_it(tmp_path):
         ImageNet(tmp_path, "test")
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         ImageNet(tmp_path / "nowhere")
+
+
+def test_the_words_of_imagenet(tmp_path):
+    words = imagenet_words()
+    assert (len(words), list(words)) == (1000, sorted(words))
+    assert list(words.values())[281:283] == ["tabby, tabby cat", "tiger cat"]
+    write_images(tmp_path / "val", ("n02123045", "n15075141"), 1)
+    assert ImageNet(tmp_path, "val").classes == ("tabby, tabby cat", "toilet tissue, toilet paper, bathroom tissue")
 
 
 def test_imagenet_as_kaggle_gives_it(tmp_path):

@@ -12,6 +12,7 @@ import struct
 import tracemalloc
 import zipfile
 from contextlib import suppress
+from time import perf_counter
 
 import numpy
 import pytest
@@ -314,6 +315,70 @@ def test_an_npz_that_is_a_bomb(tmp_path):
     assert path.stat().st_size < 200_000
     with pytest.raises(LoadError, match="would grow from"):
         load_in_little_memory(path)
+
+
+def test_an_npz_of_many_small_bombs(tmp_path):
+    """Each of them alone would be let through."""
+    path = tmp_path / "bombs.npz"
+    file = io.BytesIO()
+    numpy.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (1_000_000,)})
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number_of_it in range(20):
+            archive.writestr(f"x{number_of_it}.npy", file.getvalue() + bytes(4_000_000))
+    with pytest.raises(LoadError, match=r"it would grow from .* to 80,\d+,\d+ bytes"):
+        load_in_little_memory(path)
+
+
+@pytest.mark.parametrize(
+    ("descr", "shape", "words"),
+    [
+        ("<f4", (0, 2**62), "'x' has an impossible shape"),
+        ("<f4", (0, 2**70), "'x' has an impossible shape"),
+        ("<f4", (1,) * 70, "'x' has an impossible shape"),
+        ("|V0", (5,), "which a tensor cannot hold"),
+        ("<U0", (2**40,), "which a tensor cannot hold"),
+        ([("a", "<f4")], (1,), "which a tensor cannot hold"),
+    ],
+)
+def test_an_npz_of_odd_arrays(descr, shape, words, tmp_path):
+    path = tmp_path / "odd.npz"
+    file = io.BytesIO()
+    numpy.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", file.getvalue() + bytes(4 if shape[-1] == 1 else 0))
+    with pytest.raises(LoadError, match=words):
+        load_in_little_memory(path)
+
+
+def test_an_npz_compressed_in_another_way(tmp_path):
+    path = tmp_path / "lzma.npz"
+    file = io.BytesIO()
+    numpy.save(file, numpy.ones(2))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("x.npy", file.getvalue())
+    with pytest.raises(LoadError, match="compressed in a way that NumPy never does"):
+        minidl.load(path)
+
+
+def test_keys_that_are_no_texts(tmp_path):
+    """In the list of storages behind the pickle of an old file."""
+    path = tmp_path / "keys.pth"
+    keys = pickle.dumps(["0"], 2)
+    data = torch_legacy(GOOD, {"0": (4, FOUR)})
+    assert data.count(keys) == 1
+    path.write_bytes(data.replace(keys, pickle.dumps([0], 2)))
+    with pytest.raises(LoadError, match="the list of its storages is damaged"):
+        minidl.load(path)
+
+
+def test_an_old_file_with_many_storages_takes_no_time_for_each_pair(tmp_path):
+    count = 20_000
+    names = b"".join(storage(str(i), 0) + b"0" for i in range(count))
+    path = tmp_path / "many.pth"
+    path.write_bytes(torch_legacy(names + b"N.", {str(i): (0, b"") for i in range(count)}))
+    start = perf_counter()
+    assert minidl.load(path) is None
+    assert perf_counter() - start < 10  # half a second; with a sum for each, a minute
 
 
 @pytest.mark.parametrize("shape", [(HUGE,), (3,), (2**40, 2**40), (-1,)])

@@ -6,6 +6,7 @@ import pytest
 import architectures
 import minidl
 import minidl.nn.functional as F
+from architectures.alexnet import AlexNetOWT
 from minidl import nn, ops
 from minidl.onnx.operations import CONVERTERS
 from minidl.serialization.protobuf import fields
@@ -120,7 +121,6 @@ SMALL = {  # what its file has that no other has
     "densenet40_12": (3, 32, 32),  # concatenations
     "resnet110_stochastic_depth": (3, 32, 32),  # numbers
     "squeezenet1_1": (3, 64, 64),
-    "alexnet_owt": (3, 64, 64),  # adaptive pooling to windows of two sizes
 }
 
 
@@ -138,6 +138,15 @@ def test_a_network(name, tmp_path):
     assert all((value.numpy() == state[key]).all() for key, value in model.state_dict().items())
     images = numpy.random.default_rng(0).standard_normal((3, *SMALL[name])).astype("float32")
     assert_same(model, images, path)  # for another batch than the one it was written with
+
+
+@pytest.mark.onnx
+def test_alexnet_thin(tmp_path):
+    """Adaptive pooling of 4x4 pixels to 6x6, in windows of two sizes."""
+    model = AlexNetOWT(maps=(8, 12, 16, 12, 8), hidden=20)
+    minidl.onnx.export(spread(model), minidl.zeros(2, 3, 159, 159), tmp_path / "alexnet.onnx")
+    images = numpy.random.default_rng(0).standard_normal((3, 3, 159, 159)).astype("float32")
+    assert_same(model, images, tmp_path / "alexnet.onnx")
 
 
 @pytest.mark.onnx
@@ -254,6 +263,10 @@ def test_wrong_arguments(tmp_path):
     for args in ((), [1, 2], (minidl.zeros(1), minidl.zeros(1)), minidl.tensor(1.0)):
         with pytest.raises(TypeError, match=r"takes a Module and its input, one Tensor with a batch dimension"):
             minidl.onnx.export(model, args, tmp_path / "x.onnx")
+    with pytest.raises(ValueError, match="the model has 1 input, not 2"):
+        minidl.onnx.export(model, minidl.zeros(1, 2), tmp_path / "x.onnx", input_names=["a", "b"])
+    with pytest.raises(ValueError, match="must return a Tensor, or a tuple or list of Tensors"):
+        minidl.onnx.export(Does(lambda x: {"scores": x}), minidl.zeros(1, 2), tmp_path / "x.onnx")
     with pytest.raises(ValueError, match="the model has 1 outputs, not 2"):
         minidl.onnx.export(model, minidl.zeros(1, 2), tmp_path / "x.onnx", output_names=["a", "b"])
 

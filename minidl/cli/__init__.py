@@ -1,7 +1,7 @@
 """The command `minidl`: reads the command line and runs one of the commands, a module each.
 
 A command has `add_arguments(parser)` and `run(arguments)`, which returns the exit code. A failure that the user can do
-something about is a CommandError: one line, exit code 1. argparse answers wrong options itself, with exit code 2.
+something about is a CommandError: mostly one line, exit code 1. argparse answers wrong options itself, with code 2.
 """
 
 from __future__ import annotations
@@ -47,8 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return COMMANDS[arguments.command].run(arguments)
     except CommandError as error:
-        line = "; ".join(part.strip() for part in str(error).splitlines())
-        print(f"minidl {arguments.command}: error: {line}", file=sys.stderr)
+        lines = str(error).splitlines()
+        text = "; ".join(line.strip() for line in lines) if len(lines) <= 3 else "\n".join(lines)  # a list of files
+        print(f"minidl {arguments.command}: error: {text}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader has seen enough: minidl nets | head
         sys.stdout = None  # type: ignore[assignment]  # Python would try to flush it once more

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from minidl.cli.report import BLUE, GREY, INK, LINE, ORANGE
 
+LEAST = 0.02  # a change of the probability that is worth a colour
 PAPER = 0.72  # how far the image fades below a map: 1 is white
 HEAT = LinearSegmentedColormap.from_list("heat", ["#FFFFFF00", "#E69F0099", ORANGE, "#7A2E00"])
 CHANGE = LinearSegmentedColormap.from_list("change", ["#00466E", BLUE, "#FFFFFF00", ORANGE, "#7A2E00"])
@@ -34,12 +35,11 @@ def answer_figure(
     occluded: numpy.ndarray,
 ) -> Figure:
     """image: (C, H, W) with values 0..1; saliency, occluded: (H, W), as minidl.inspect.attribution gives them."""
-    figure = Figure(figsize=(13.2, 4.2), dpi=150, layout="constrained", facecolor="white")
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.05)  # type: ignore[union-attr, call-arg]
+    figure = Figure(figsize=(13.2, 4.5), dpi=150, layout="constrained", facecolor="white")
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.09)  # type: ignore[union-attr, call-arg]
     best = answers[0]
-    figure.suptitle(
-        f"{title}: {network} says {best.name}, {percent(best.probability)}", fontsize=14, fontweight="bold", color=INK
-    )
+    words = f"{title}: {network} says {best.name}, {percent(best.probability)}"
+    figure.suptitle(words, x=0.01, ha="left", fontsize=14, fontweight="bold", color=INK)
     upper, lower = figure.subplots(2, 4, height_ratios=[1, 0.045])  # colour bars below the maps
     for axes in lower[:2]:
         axes.set_visible(False)
@@ -86,15 +86,20 @@ def _draw_saliency(axes: Axes, bar: Axes, image: numpy.ndarray, saliency: numpy.
 
 
 def _draw_occlusion(axes: Axes, bar: Axes, image: numpy.ndarray, best: Answer, occluded: numpy.ndarray) -> None:
-    """What is lost: orange where hiding the pixel makes the class less probable, blue where more."""
+    """What is lost: orange where hiding the pixel makes the class less probable, blue where more.
+
+    The scale never ends below LEAST: of an image that the network is sure of whatever is hidden, nothing is coloured.
+    """
     lost = best.probability - occluded
-    reach = max(float(numpy.abs(lost).max()), 1e-6)
-    text = f"{100 * reach:.2g}%"
+    most = float(numpy.abs(lost).max())
+    reach = max(most, LEAST)
+    text = f"{100 * reach:.0f}%"
     _draw_faded(axes, image)
     drawn = axes.imshow(lost, cmap=CHANGE, norm=TwoSlopeNorm(0, -reach, reach), interpolation="bilinear")
     _frame(axes, "Occlusion")
     ticks = {-reach: f"gains {text}", 0: "0", reach: f"loses {text}"}
-    _draw_scale(bar, drawn, ticks, "what the probability does without a pixel")
+    words = "what the probability does without a pixel" if most > LEAST else "no part that is hidden changes much"
+    _draw_scale(bar, drawn, ticks, words)
 
 
 def _draw_faded(axes: Axes, image: numpy.ndarray) -> None:

@@ -15,12 +15,11 @@ from architectures.catalog import Network
 from minidl.cli.answer_figure import Answer, answer_figure, percent
 from minidl.cli.arguments import CommandError, output_folder, positive_int
 from minidl.cli.networks import add_network_arguments, chosen, explained
-from minidl.cli.preprocessing import add_normalization_arguments, finished, normalization, photograph
+from minidl.cli.preprocessing import add_normalization_arguments, finished, fitted, normalization, photograph
 from minidl.cli.weights import add_weights_arguments, with_weights
 from minidl.data import DataError
-from minidl.data.digits import Digits
-from minidl.data.folder import class_folders, read_image
-from minidl.data.named import FOLDER, NAMES, ON_DISK
+from minidl.data.folder import imagenet_words, read_image
+from minidl.data.named import NAMES, PHOTOGRAPH, Description, described
 from minidl.data.transforms.color import gray
 from minidl.grad_mode import no_grad
 from minidl.inspect.attribution import occlusion, saliency, square_count
@@ -33,7 +32,8 @@ For each image a picture in DIR: the part of the image that the network reads, t
 fast the score changes with each pixel: Simonyan et al. 2013) and the occlusion map (how much of the probability goes
 where a square hides the pixels: Zeiler & Fergus 2013).
 
---data says what the network was trained on, and gives the names of the classes, the mean and the deviation.
+--data says what the network was trained on, and gives the names of the classes, the mean and the deviation; without it,
+a network of 1000 classes is taken for one of ImageNet's.
 
     minidl classify resnet20 --weights resnet20-12fca82f.th --data cifar10 \\
         --mean .485,.456,.406 --std .229,.224,.225 cat.png"""
@@ -57,15 +57,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     network, shape = chosen(arguments)
-    classes, mean, std = _trained_on(arguments)
-    mean, std = normalization(arguments, mean, std, shape[0])
-    images = [(path, _read(path, shape[0])) for path in arguments.images]  # all of them, before anything is computed
-    options: dict[str, Any] = {} if shape[0] == network.input_shape[0] else {"in_channels": shape[0]}
+    about = _trained_on(arguments)
+    classes = _classes(arguments, about)
+    if about is not None and arguments.input is None:
+        shape = (about.image_shape[0], *shape[1:])
+    channels = shape[0]
+    mean, std = normalization(arguments, about.mean if about else None, about.std if about else None, channels)
+    images = [(path, _read(path, channels)) for path in arguments.images]  # all of them, before anything is computed
+    options: dict[str, Any] = {} if channels == network.input_shape[0] else {"in_channels": channels}
     if classes is not None:
         options["num_classes"] = len(classes)
     model = with_weights(network, arguments, **options)
-    seen = finished(photograph(shape[1:]), (0.0,) * shape[0], (1.0,) * shape[0])  # as the network sees it, for drawing
-    fed = finished(photograph(shape[1:]), mean, std)
+    steps = photograph(shape[1:])
+    if about is not None and arguments.input is None and about.image_shape != PHOTOGRAPH:
+        # As large as the images of the data set, and then to the network as `minidl evaluate` brings those.
+        steps = [*photograph(about.image_shape[1:]), *fitted(network, model, about.image_shape)[0]]
+    seen = finished(steps, (0.0,) * channels, (1.0,) * channels)  # as the network sees it, for drawing
+    fed = finished(steps, mean, std)
     if arguments.no_maps:
         for path, image in images:
             _name(network, model, path, fed(image), classes)
@@ -84,7 +92,7 @@ def _name(network: Network, model: Module, path: Path, image: Tensor, classes: S
     with no_grad(), explained(network, image.shape):  # type: ignore[arg-type]
         probabilities = model(image.unsqueeze(0)).softmax(dim=1).numpy()[0]
     order = numpy.argsort(-probabilities, kind="stable")[:TOP]
-    names = [f"class {i}" if classes is None else classes[i] for i in order]
+    names = [_names(classes, len(probabilities))[i] for i in order]
     print(path)
     for i, name in zip(order, names, strict=True):
         print(f"  {percent(probabilities[i], 2):>7}  {name}")
@@ -104,34 +112,40 @@ def _maps(
     return saliency(model, image, label), hidden
 
 
-def _trained_on(arguments: argparse.Namespace) -> tuple[Sequence[str] | None, Any, Any]:
-    """Names of the classes, mean and deviation, as far as they are known. The data set itself need not be there."""
-    name, mean, std = arguments.data, None, None
-    classes: Sequence[str] | None = None
-    if name == "digits":
-        classes = Digits.classes
-    elif name in ON_DISK:
-        classes, mean, std = ON_DISK[name].classes, ON_DISK[name].mean, ON_DISK[name].std
-    elif name is not None and name.startswith(FOLDER):
-        try:
-            classes = class_folders(Path(name.removeprefix(FOLDER)).expanduser() / "train")
-        except OSError as error:
-            raise CommandError(str(error)) from None
-    elif name is not None:
-        raise CommandError(f"there is no data set {name!r}; there are {', '.join(NAMES)}")
-    if arguments.classes is not None:
-        try:
-            lines = arguments.classes.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise CommandError(f"cannot read {arguments.classes}: {getattr(error, 'strerror', error)}") from None
-        classes = [line.strip() for line in lines if line.strip()]
-        if not classes:
-            raise CommandError(f"{arguments.classes} has no names in it")
-    return classes, mean, std
+def _trained_on(arguments: argparse.Namespace) -> Description | None:
+    """What --data says."""
+    try:
+        return None if arguments.data is None else described(arguments.data)
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
+        raise CommandError(str(error).removeprefix("named(): ")) from None
+
+
+def _classes(arguments: argparse.Namespace, about: Description | None) -> Sequence[str] | None:
+    """The names of --classes, else those of --data, else none."""
+    if arguments.classes is None:
+        return None if about is None else about.classes
+    try:
+        lines = arguments.classes.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"cannot read {arguments.classes}: {getattr(error, 'strerror', error)}") from None
+    classes = [line.strip() for line in lines if line.strip()]
+    if not classes:
+        raise CommandError(f"{arguments.classes} has no names in it")
+    return classes
+
+
+def _names(classes: Sequence[str] | None, count: int) -> Sequence[str]:
+    """The names of `count` classes, also where they are not known."""
+    if classes is not None:
+        return classes
+    words = list(imagenet_words().values())
+    return words if count == len(words) else [f"class {i}" for i in range(count)]
 
 
 def _read(path: Path, channels: int) -> Tensor:
     """(C, H, W), uint8, in the number of channels that the network reads."""
+    if not path.is_file():
+        raise CommandError(f"there is no file {path}")
     try:
         image = read_image(path)
     except DataError as error:

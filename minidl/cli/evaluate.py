@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import numpy
 from tqdm import tqdm
@@ -17,20 +16,20 @@ import minidl
 from architectures.catalog import Network
 from minidl.backend import device
 from minidl.cli.arguments import CommandError, positive_int
-from minidl.cli.networks import chosen
+from minidl.cli.networks import Shape, network_named
 from minidl.cli.preprocessing import (
-    Size,
     add_normalization_arguments,
+    by,
     finished,
+    fitted,
     normalization,
     photograph,
     ten_crops,
 )
 from minidl.cli.weights import add_weights_arguments, with_weights
-from minidl.data import DataLoader
+from minidl.data import DataError, DataLoader
 from minidl.data.images import ArrayDataset
-from minidl.data.named import NAMES, Splits, named
-from minidl.data.transforms import CenterCrop, Pad, Resize
+from minidl.data.named import NAMES, described, split
 from minidl.grad_mode import no_grad
 from minidl.nn import Module
 
@@ -53,10 +52,9 @@ TOP = 5
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("network", metavar="NET", help="its name: vgg16, resnet50, ... (`minidl nets` lists them)")
-    parser.set_defaults(input=None)
     add_weights_arguments(parser)
     add("--data", metavar="D", required=True, help=f"what to test on: {', '.join(NAMES)}")
-    add("--root", type=Path, metavar="DIR", help="where the data lies")
+    add("--data-dir", "--root", dest="root", type=Path, metavar="DIR", help="where the data lies, or is downloaded to")
     add("--partial", action="store_true", help="take what there is of cifar10 or cifar100")
     add_normalization_arguments(parser)
     add("--ten-crop", action="store_true", help="the mean of ten crops")
@@ -66,33 +64,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    network, _ = chosen(arguments)
+    network = network_named(arguments.network)
     try:
-        splits = named(arguments.data, arguments.root, partial=arguments.partial)
+        test = split(arguments.data, train=False, root=arguments.root, partial=arguments.partial)
+        about = described(arguments.data)
     except (OSError, ValueError, RuntimeError, ImportError) as error:
-        raise CommandError(str(error)) from None
-    channels = splits.image_shape[0]
-    mean, std = normalization(arguments, splits.mean, splits.std, channels)
-    model = with_weights(network, arguments, num_classes=len(splits.classes), in_channels=channels)
+        raise CommandError(str(error).removeprefix("named(): ")) from None
+    if not len(test):
+        raise CommandError(f"there are no test images in {arguments.data}")
+    channels = about.image_shape[0]
+    mean, std = normalization(arguments, about.mean, about.std, channels)
+    model = with_weights(network, arguments, num_classes=len(about.classes), in_channels=channels)
     try:
         model.to(device(arguments.device or ("cuda" if minidl.cuda.is_available() else "cpu")))
     except RuntimeError as error:
         raise CommandError(str(error).splitlines()[0]) from None
 
-    steps, remark = _fitted(network, model, splits, arguments)
-    images = splits.test.with_transform(finished(steps, mean, std))
+    steps, remark = _steps(network, model, about.image_shape, isinstance(test, ArrayDataset), arguments)
+    images = test.with_transform(finished(steps, mean, std))
     per_image = 10 if arguments.ten_crop else 1
-    loader = DataLoader(images, max(1, arguments.batch_size // per_image))
+    loader = DataLoader(images, max(1, arguments.batch_size // per_image), num_workers=1)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     print(f"{network.name}, {parameters:,} parameters, weights of {arguments.weights.name}")
-    print(f"{len(images):,} test images of {arguments.data}, {len(splits.classes)} classes{remark}")
+    print(f"{len(images):,} test images of {arguments.data}, {len(about.classes)} classes{remark}")
     print(f"mean {_listed(mean)}, std {_listed(std)}\n")
 
     start = perf_counter()
-    ranks = label_ranks(model, loader, len(images))
+    try:
+        ranks = label_ranks(model, loader, len(images))
+    except DataError as error:  # an image of a folder is damaged
+        raise CommandError(str(error)) from None
     seconds = perf_counter() - start
     for top in (1, TOP):
-        if top < len(splits.classes):
+        if top < len(about.classes):
             print(_accuracy(top, int((ranks < top).sum()), len(ranks)))
     print(f"\n{seconds:.1f} s, {len(ranks) / seconds:,.0f} images/s")
     return 0
@@ -118,45 +122,21 @@ def label_ranks(model: Module, loader: DataLoader, count: int) -> numpy.ndarray:
     return numpy.concatenate(ranks)
 
 
-def _fitted(
-    network: Network, model: Module, splits: Splits, arguments: argparse.Namespace
+def _steps(
+    network: Network, model: Module, shape: Shape, of_one_size: bool, arguments: argparse.Namespace
 ) -> tuple[list[Callable], str]:
-    """The steps that bring an image to the network, and a remark on them."""
-    size, wanted = splits.image_shape[1:], network.input_shape[1:]
-    if not isinstance(splits.test, ArrayDataset):
-        steps, remark = photograph(wanted), f", the middle {_by(wanted)} pixels of each"
-        if arguments.ten_crop:
-            steps, words = ten_crops(None, wanted)
-            remark = f", ten crops of {_by(wanted)} from {words}"
-        return steps, remark
-    before: list[Callable] = []
-    remark = ""
-    if size != wanted:
-        before, size, remark = _other_size(network, model, splits.image_shape, wanted, arguments.resize)
+    """What brings an image to the network, and a remark on it."""
+    if of_one_size:
+        steps, size, remark = fitted(network, model, shape, arguments.resize)
+        if not arguments.ten_crop:
+            return steps, remark
+        crops, words = ten_crops(size, size)
+        return [*steps, *crops], f"{remark}, ten crops of {by(size)} from {words}"
+    wanted = network.input_shape[1:]
     if not arguments.ten_crop:
-        return before, remark
-    steps, words = ten_crops(size, size)
-    return [*before, *steps], f"{remark}, ten crops of {_by(size)} from {words}"
-
-
-def _other_size(
-    network: Network, model: Module, shape: tuple[int, int, int], wanted: Size, resize: bool
-) -> tuple[list[Callable], Any, str]:
-    size = shape[1:]
-    if resize:
-        return [Resize(wanted)], wanted, f", scaled from {_by(size)} to {_by(wanted)}"
-    try:
-        with no_grad():
-            model(minidl.zeros(1, *shape).to(next(model.parameters()).device))
-        return [], size, f", {_by(size)} pixels"
-    except (RuntimeError, ValueError):
-        if not all(mine <= theirs for mine, theirs in zip(size, wanted, strict=True)):
-            raise CommandError(
-                f"{network.name} cannot read images of {_by(size)}; --resize scales them to {_by(wanted)}"
-            ) from None
-    height, width = wanted[0] - size[0], wanted[1] - size[1]
-    border = Pad((width // 2, height // 2, width - width // 2, height - height // 2))
-    return [border, CenterCrop(wanted)], wanted, f", with a border from {_by(size)} to {_by(wanted)}"
+        return photograph(wanted), f", the middle {by(wanted)} pixels of each"
+    crops, words = ten_crops(None, wanted)
+    return crops, f", ten crops of {by(wanted)} from {words}"
 
 
 def _accuracy(top: int, right: int, count: int) -> str:
@@ -168,7 +148,3 @@ def _accuracy(top: int, right: int, count: int) -> str:
 
 def _listed(values: tuple[float, ...]) -> str:
     return ", ".join(f"{value:.4g}" for value in values)
-
-
-def _by(size: Any) -> str:
-    return "x".join(map(str, size))

@@ -18,7 +18,7 @@ has the network.
 
 Without --weights the network has the random ones that a training begins with."""
 
-FORMATS = {"safetensors": ".safetensors", "pth": ".pth", "npz": ".npz"}
+FORMATS = {"onnx": ".onnx", "safetensors": ".safetensors", "pth": ".pth", "npz": ".npz"}  # option -> its ending
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,14 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     network, shape = chosen(arguments)
     files = {name: path for name in FORMATS if (path := getattr(arguments, name)) is not None}
-    if not files and arguments.onnx is None:
+    if not files:
         raise CommandError("say what to write: --onnx, --safetensors, --pth or --npz, and a file")
     for name, path in files.items():
         if path.suffix != FORMATS[name]:
             raise CommandError(f"the file of --{name} must end in {FORMATS[name]}, not {path}")
-    for path in (*files.values(), arguments.onnx):
-        if path is not None:
-            writable_folder(path.parent)
+        writable_folder(path.parent)
     options = {} if shape[0] == network.input_shape[0] else {"in_channels": shape[0]}
     if arguments.num_classes is not None:
         options["num_classes"] = arguments.num_classes
@@ -61,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
             size = "x".join(map(str, shape))
             outputs = "x".join(map(str, scores.shape[1:]))
             print(f"{arguments.onnx}: ONNX, input (batch)x{size}, output (batch)x{outputs}")
-        for path in files.values():
+        for path in (path for name, path in files.items() if name != "onnx"):
             minidl.save(model.state_dict(), path)
             print(f"{path}: {len(model.state_dict()):,} tensors, {path.stat().st_size:,} bytes")
     except OSError as error:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+import minidl
+from architectures.catalog import Network
 from minidl.cli.arguments import CommandError
+from minidl.cli.networks import Shape
 from minidl.data.folder import ImageNet
 from minidl.data.transforms import CenterCrop, Compose, Normalize, Pad, Resize, TenCrop, ToTensor
+from minidl.grad_mode import no_grad
+from minidl.nn import Module
 
 Size = tuple[int, int]
 
@@ -63,6 +68,36 @@ def ten_crops(size: Size | None, wanted: Size, border: int = 4) -> tuple[list[Ca
         side = max(scaled(wanted), min(wanted) + 2 * border)
         return [Resize(side), TenCrop(wanted)], f"images scaled to {side} pixels"
     return [Pad(border), TenCrop(wanted)], f"images with a border of {border}"
+
+
+def fitted(network: Network, model: Module, shape: Shape, resize: bool = False) -> tuple[list[Callable], Size, str]:
+    """For images that are all of one shape: steps, the size that comes out, and a remark on what is done.
+
+    They go in as they are where the network can read them, else with a border of zeros; with `resize`, scaled.
+    CommandError: they are larger than the network reads, and nobody said --resize.
+    """
+    size, wanted = shape[1:], network.input_shape[1:]
+    if size == wanted:
+        return [], size, ""
+    if resize:
+        return [Resize(wanted)], wanted, f", scaled from {by(size)} to {by(wanted)}"
+    try:
+        with no_grad():
+            model(minidl.zeros(1, *shape).to(next(model.parameters()).device))
+        return [], size, f", {by(size)} pixels"
+    except (RuntimeError, ValueError):
+        if not all(mine <= theirs for mine, theirs in zip(size, wanted, strict=True)):
+            raise CommandError(
+                f"{network.name} cannot read images of {by(size)}; --resize scales them to {by(wanted)}"
+            ) from None
+    height, width = wanted[0] - size[0], wanted[1] - size[1]
+    border = Pad((width // 2, height // 2, width - width // 2, height - height // 2))
+    return [border], wanted, f", with a border from {by(size)} to {by(wanted)}"
+
+
+def by(size: Size) -> str:
+    """32x32"""
+    return "x".join(map(str, size))
 
 
 def finished(steps: list[Callable], mean: tuple[float, ...], std: tuple[float, ...]) -> Compose:

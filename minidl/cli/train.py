@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--validation", type=part, metavar="N", help="training images to keep back: a number, or a fraction below 1")
     add("--seed", type=seed, metavar="N", help="of weights, order, augmentation and dropout (0)")
     add("--resize", action="store_true", help="scale images whose size does not fit the network or the recipe")
-    add("--root", type=Path, metavar="DIR", help="where the data lies, or is downloaded to")
+    add("--data-dir", "--root", dest="root", type=Path, metavar="DIR", help="where the data lies, or is downloaded to")
     add("--partial", action="store_true", help="make do with the files of cifar10 or cifar100 that are there")
     add("--device", metavar="D", help="cpu, cuda or cuda:1 (cuda where there is one)")
     add("--workers", type=count, default=WORKERS, metavar="N", help="threads that load; no result depends on them (1)")

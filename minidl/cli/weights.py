@@ -12,7 +12,7 @@ from architectures.catalog import Network
 from minidl.cli.arguments import CommandError
 from minidl.cli.blank import undrawn
 from minidl.nn import Module
-from minidl.nn.state_names import common_prefix
+from minidl.nn.state_names import common_prefix, renamed
 from minidl.serialization import LoadError
 from minidl.tensor import Tensor
 
@@ -49,6 +49,8 @@ def with_weights(network: Network, arguments: argparse.Namespace, **options: Any
     """
     path = arguments.weights
     state = _state_dict(path)
+    if path.suffix == ".caffemodel":
+        print("Networks of Caffe's mostly read blue, green, red, from 0 to 255; here they are given red, green, blue")
     with undrawn():
         model = network.build(**options)
     rules = dict(arguments.rename)
@@ -59,8 +61,37 @@ def with_weights(network: Network, arguments: argparse.Namespace, **options: Any
     try:
         model.load_state_dict(state, rename=rules)
     except (RuntimeError, ValueError) as error:
-        raise CommandError(f"{path} does not fit {network.name}: {_shortened(str(error))}") from None
+        why = _other_ends(network, model.state_dict(), state, rules) or _shortened(str(error))
+        raise CommandError(f"{path} does not fit {network.name}: {why}") from None
     return model.eval()
+
+
+def _other_ends(
+    network: Network, own: Mapping[str, Tensor], state: Mapping[str, Tensor], rules: Mapping[str, str]
+) -> str | None:
+    """In words, where the weights are those of the network for other images or other classes; else None."""
+    try:
+        given = renamed(state, rules)
+    except ValueError:
+        return None
+    if any(not name.endswith("num_batches_tracked") for name in own.keys() ^ given.keys()):  # files of 2018 lack it
+        return None
+    pairs = [(mine.shape, given[name].shape) for name, mine in own.items() if name in given]
+    channels, classes = set(), set()
+    for mine, theirs in pairs:
+        if mine == theirs:
+            continue
+        if mine[1:] == theirs[1:]:
+            classes.add((mine[0], theirs[0]))
+        elif len(mine) == len(theirs) == 4 and mine[0] == theirs[0] and mine[2:] == theirs[2:]:
+            channels.add((mine[1], theirs[1]))
+        else:
+            return None
+    if len(channels) > 1 or len(classes) > 1:
+        return None
+    words = [f"images of {theirs} channels, not {mine}" for mine, theirs in channels]
+    words += [f"{theirs:,} classes, not {mine:,}" for mine, theirs in classes]
+    return f"its weights are for {' and for '.join(words)}"
 
 
 def _state_dict(path: Path) -> dict[str, Tensor]:

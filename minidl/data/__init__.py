@@ -10,7 +10,7 @@ from minidl.data.folder import ImageFolder, ImageNet
 from minidl.data.images import ArrayDataset, ImageDataset
 from minidl.data.loader import DataLoader
 from minidl.data.mnist import MNIST, FashionMNIST
-from minidl.data.named import Splits, named
+from minidl.data.named import Splits, described, named
 from minidl.data.randomness import Draws, current_draws
 from minidl.data.sampler import (
     BatchSampler,

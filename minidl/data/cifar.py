@@ -114,7 +114,8 @@ class CIFAR10(ArrayDataset):
         if absent:
             archive = find([self.archive.name], self._places)
             part = self._partial_paths()
-            also = f"or use what is there, {', '.join(path.name for path in part)}: partial=True" if part else None
+            there = ", ".join(path.name for path in part)
+            also = f"or use what is there, {there}: partial=True (--partial)" if part else None
             if archive is None and not download:
                 what = f"not there: {', '.join(absent)}, nor {self.archive.name}"
                 options = "or let download=True fetch it" + (f", {also}" if also else "")
@@ -135,7 +136,16 @@ class CIFAR10(ArrayDataset):
             archive = download_file(self.archive, self.root, type(self).__name__, why, also)
         elif md5(archive) != self.archive.md5:
             raise damaged(archive, f"is damaged: its MD5 is not {self.archive.md5}")
-        extract(archive, self.root)
+        try:
+            extract(archive, self.root)
+        except OSError as error:
+            raise DataError(
+                explain(
+                    type(self).__name__,
+                    f"{archive} cannot be unpacked into {self.root}: {error.strerror or error}",
+                    help="unpack it yourself, or give a folder that can be written to",
+                )
+            ) from error
         if fetched:
             archive.unlink()
 

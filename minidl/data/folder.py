@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import os
+import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy
-from PIL import Image
+from PIL import Image, ImageOps
 
 from minidl.data.files import DataError
 from minidl.data.images import ImageDataset
@@ -17,6 +18,7 @@ from minidl.data.transforms.base import from_pillow
 from minidl.errors import explain
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+PILLOW_RAISES = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
 
 class ImageFolder(ImageDataset):
@@ -58,8 +60,9 @@ class ImageNet(ImageFolder):
         root/train/n01440764/*.JPEG         root/val/n01440764/*.JPEG       as torchvision has it, and
         root/val/*.JPEG                     with root/LOC_val_solution.csv  as Kaggle gives it out
 
-    The two folders may lie in root/ILSVRC/Data/CLS-LOC as well. `wnids` are the names of the folders; `classes` as
-    well, or the words of root/LOC_synset_mapping.txt where that is. It is not downloaded: register at image-net.org.
+    The two folders may lie in root/ILSVRC/Data/CLS-LOC as well. `wnids` are the names of the folders, `classes` the
+    words for them in root/LOC_synset_mapping.txt, else those of `imagenet_words`, else the wnids again. It is not
+    downloaded: register at image-net.org.
 
     Deng et al., CVPR 2009; Russakovsky et al., IJCV 2015.
     ValueError: another split; FileNotFoundError, DataError: as ImageFolder, or labels are missing.
@@ -97,7 +100,7 @@ class ImageNet(ImageFolder):
             if strangers:
                 raise DataError(explain("ImageNet", f"{self.root} has classes that train has not", {"more": strangers}))
             self.samples = list_images(self.root, self.wnids, allow_empty=split == "val")
-        words = _words(top / "LOC_synset_mapping.txt")
+        words = _words(top / "LOC_synset_mapping.txt") or imagenet_words()
         self._name([words.get(wnid, wnid) for wnid in self.wnids])
 
     def _answered(self, answers: dict[str, str]) -> list[tuple[Path, int]]:
@@ -112,6 +115,11 @@ class ImageNet(ImageFolder):
         if not samples:
             raise FileNotFoundError(explain("ImageNet", f"no images in {self.root}"))
         return samples
+
+
+def imagenet_words() -> dict[str, str]:
+    """wnid -> words of WordNet, of the 1000 classes in their order: n01440764 -> tench, Tinca tinca"""
+    return _words(Path(__file__).with_name("imagenet_classes.txt"))
 
 
 def class_folders(root: Path) -> list[str]:
@@ -148,18 +156,16 @@ def list_images(root: Path, classes: Sequence[str], allow_empty: bool = False) -
 
 
 def read_image(path: Path) -> numpy.ndarray:
-    """The image as RGB: uint8 (3, H, W). DataError: it is missing, damaged or no image."""
+    """The image as RGB, turned upright where a camera wrote how it was held: uint8 (3, H, W).
+
+    DataError: it is missing, damaged or no image.
+    """
     try:
         with Image.open(path) as image:
-            return from_pillow(image.convert("RGB"))
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        Image.DecompressionBombError,
-    ) as error:  # Pillow raises them all
+            pixels = from_pillow(ImageOps.exif_transpose(image))
+    except PILLOW_RAISES as error:
         raise DataError(explain("read_image", f"{path} cannot be read: {error}")) from error
+    return pixels if len(pixels) == 3 else numpy.repeat(pixels, 3, axis=0)
 
 
 def _subfolders(root: Path) -> list[str]:

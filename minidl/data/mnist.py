@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import numpy
 
 from minidl.backend import uint8
 from minidl.data.download import download as download_file
-from minidl.data.download import md5
 from minidl.data.files import DataError, RemoteFile, damaged, data_folder, find, missing
 from minidl.data.idx import read_idx
 from minidl.data.images import ArrayDataset
@@ -33,6 +33,10 @@ class MNIST(ArrayDataset):
     classes = tuple("0123456789")
     mean, std = (0.1307,), (0.3081,)  # of the training images, with values 0..1
     folders = ("mnist", "MNIST/raw", "MNIST", ".")  # the first is where downloads go
+    label_md5 = (
+        "e86ee40d66677c011a9abda399ec8c4d",
+        "073c3904dfbd3e141ff8aa01cfde6b15",
+    )  # of the labels to train on and to test on, unpacked
 
     _places = (
         "https://ossci-datasets.s3.amazonaws.com/mnist",
@@ -64,6 +68,7 @@ class MNIST(ArrayDataset):
         if len(labels) and labels.max() >= len(self.classes):
             at = int(numpy.argmax(labels))
             raise damaged(paths["labels"], f"has the label {labels[at]} for image {at}; there are 0 to 9")
+        _check_owner(type(self).__name__, paths["labels"], labels)
         super().__init__(images[:, None], labels, transform, target_transform, self.classes)
 
     def _paths(self, download: bool) -> dict[str, Path]:
@@ -75,12 +80,10 @@ class MNIST(ArrayDataset):
         if absent and not download:
             listed = " and ".join(file.name for file in absent)
             raise missing(name, f"not there: {listed}", absent, places[0], "or let download=True fetch it")
-        paths = {
+        return {
             what: path if path is not None else download_file(wanted[what], places[0], name, wanted=absent)
             for what, path in found.items()
         }
-        _check_owner(name, paths["labels"])
-        return paths
 
 
 class FashionMNIST(MNIST):
@@ -104,6 +107,7 @@ class FashionMNIST(MNIST):
     )
     mean, std = (0.2860,), (0.3530,)
     folders = ("fashion-mnist", "FashionMNIST/raw", "FashionMNIST", ".")
+    label_md5 = ("3236f6424fc25388b2834cb19942cf7e", "8dea97a4e78c1bd1b5a6e8efbb870b6e")
 
     _places = (
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
@@ -117,15 +121,15 @@ class FashionMNIST(MNIST):
     }
 
 
-def _check_owner(name: str, labels: Path) -> None:
+def _check_owner(name: str, path: Path, labels: numpy.ndarray) -> None:
     """The two data sets name their files alike: DataError where the labels are known to be those of the other."""
-    checksum = md5(labels)
+    checksum = hashlib.md5(labels.tobytes(), usedforsecurity=False).hexdigest()
     for owner in (MNIST, FashionMNIST):
-        if owner.__name__ != name and checksum in (owner.files[train, "labels"].md5 for train in (True, False)):
+        if owner.__name__ != name and checksum in owner.label_md5:
             raise DataError(
                 explain(
                     name,
-                    f"{labels} belongs to {owner.__name__}",
+                    f"{path} belongs to {owner.__name__}",
                     help=f"each data set in a folder of its own: {MNIST.folders[0]}, {FashionMNIST.folders[0]}",
                 )
             )

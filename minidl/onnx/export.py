@@ -49,12 +49,14 @@ def export(
                 help="export(model, minidl.zeros(1, 3, 224, 224), path)",
             )
         )
+    inputs = list(input_names or ["input"])
+    if len(inputs) != 1:
+        raise ValueError(explain("export", f"the model has 1 input, not {len(inputs)}"))
     recording = record(model, images)
-    [input_name] = input_names or ["input"]
     names = list(output_names or _output_names(len(recording.outputs)))
     if len(names) != len(recording.outputs):
         raise ValueError(explain("export", f"the model has {len(recording.outputs)} outputs, not {len(names)}"))
-    data = _bytes(type(model).__name__, recording, input_name, names)
+    data = _bytes(type(model).__name__, recording, inputs[0], names)
     if len(data) > MOST_BYTES:
         raise ValueError(explain("export", f"the file would have {len(data):,} bytes, and ONNX files end at 2 GB"))
     Path(f).write_bytes(data)

@@ -106,7 +106,12 @@ def _run(model: Module, images: Tensor) -> Recording:
     quiet = numpy.errstate(all="ignore")
     with quiet, _evaluating(model), _paths(model, path), enable_grad(), listening(ran):
         outputs = model(images)
-    recording.outputs = [value_of(each) for each in (outputs if isinstance(outputs, (tuple, list)) else (outputs,))]
+    results = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
+    if not all(isinstance(each, Tensor) for each in results):
+        raise ValueError(
+            explain("export", "the model must return a Tensor, or a tuple or list of Tensors", {"returned": outputs})
+        )
+    recording.outputs = [value_of(each) for each in results]
     return recording
 
 

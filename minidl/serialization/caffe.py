@@ -106,7 +106,10 @@ def _blob(message: Any) -> tuple[numpy.ndarray, bool]:
     sizes = old_shape if shape is None else shape
     if math.prod(sizes) != data.size:
         raise WireError(f"a blob of shape {tuple(sizes)} has {data.size:,} numbers")
-    return data.astype(float32).reshape(sizes), shape is None
+    try:
+        return data.astype(float32).reshape(sizes), shape is None
+    except (ValueError, OverflowError):  # of sizes one of which is 0, the others may be anything
+        raise WireError(f"a blob has the impossible shape {tuple(sizes)}") from None
 
 
 def _shape(message: Any) -> list[int]:

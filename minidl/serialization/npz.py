@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections import OrderedDict
 
 import numpy
 from numpy.lib import format as npy
 
-from minidl.serialization.archive import check_member, opened
+from minidl.serialization.archive import check_growth, check_member, opened
 from minidl.serialization.source import Source, as_tensor
 from minidl.tensor import Tensor
 
@@ -17,18 +18,17 @@ def load_npz(source: Source) -> OrderedDict[str, Tensor]:
     """Its arrays by name. Arrays of Python objects are pickles, and refused."""
     tensors: OrderedDict[str, Tensor] = OrderedDict()
     with opened(source) as archive:
-        if sum(info.compress_size for info in archive.infolist()) > source.size:
-            raise source.error("its members together are larger than the file", help=source.AGAIN)
+        check_growth(source, archive)
         for info in archive.infolist():
             check_member(source, info, compressed=True)
             name = info.filename.removesuffix(".npy")
             if name == info.filename or name in tensors:
                 raise source.error(f"its member {name} is no array, or stands twice", help=source.AGAIN)
-            tensors[name] = as_tensor(source, name, _read_array(source, archive, info))
+            tensors[name] = _read_array(source, name, archive, info)
     return tensors
 
 
-def _read_array(source: Source, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> numpy.ndarray:
+def _read_array(source: Source, name: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Tensor:
     with archive.open(info) as member:
         try:
             version = npy.read_magic(member)
@@ -41,11 +41,8 @@ def _read_array(source: Source, archive: zipfile.ZipFile, info: zipfile.ZipInfo)
                 f"{info.filename} holds Python objects, a pickle, which is never executed here",
                 help="save arrays of numbers only",
             )
-        count = 1
-        for size in shape:
-            count *= size
-        if min(shape, default=0) < 0 or count * dtype.itemsize != info.file_size - member.tell():
+        if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != info.file_size - member.tell():
             raise source.error(f"the size of {info.filename} does not fit its shape {shape}", help=source.AGAIN)
         data = bytearray(member.read())
     array = numpy.frombuffer(data, dtype) if data else numpy.empty(0, dtype)
-    return array.reshape(shape, order="F" if columns_first else "C")
+    return as_tensor(source, name, array, shape, columns_first)

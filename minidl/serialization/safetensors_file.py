@@ -44,7 +44,7 @@ def load_safetensors(source: Source) -> OrderedDict[str, Tensor]:
                 f"{name!r} holds {dtype}, which a tensor cannot hold",
                 help="convert it to F32 where the file was made",
             )
-        tensors[name] = as_tensor(source, name, array.reshape(shape))
+        tensors[name] = as_tensor(source, name, array, shape)
     return tensors
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -53,10 +54,12 @@ class Source:
     AGAIN = "it looks damaged or cut off; download or copy it again, and compare its size"
 
 
-def as_tensor(source: Source, name: str, array: numpy.ndarray) -> Tensor:
-    """A Tensor of an array that was read. float16 becomes float32, which holds each of its values.
+def as_tensor(
+    source: Source, name: str, array: numpy.ndarray, shape: Sequence[int], columns_first: bool = False
+) -> Tensor:
+    """A Tensor of this shape, of the numbers that were read. float16 becomes float32, which holds each of its values.
 
-    LoadError for an element type that tensors do not have.
+    LoadError for an element type that tensors do not have, and for a shape that no array has.
     """
     if array.dtype == numpy.float16:
         array = array.astype(float32)
@@ -68,4 +71,7 @@ def as_tensor(source: Source, name: str, array: numpy.ndarray) -> Tensor:
             f"{name!r} holds {array.dtype}, which a tensor cannot hold",
             help=f"convert it where the file was made: to {float32}, {float64} or {int64}",
         ) from None
-    return Tensor(array)
+    try:
+        return Tensor(array.reshape(shape, order="F" if columns_first else "C"))
+    except (ValueError, OverflowError) as error:
+        raise source.error(f"{name!r} has an impossible shape: {error}", help=source.AGAIN) from None

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy
 
-from minidl.serialization.archive import check_member, opened
+from minidl.serialization.archive import check_growth, check_member, opened
 from minidl.serialization.source import Source
 from minidl.serialization.torch_pickle import PickleError, Refused, read_pickle
 from minidl.serialization.torch_storage import NAMES, StorageId, Storages, decode, parse_storage_id
@@ -46,8 +46,7 @@ def load_zip(source: Source) -> Any:
                 "this is a TorchScript archive, a program with its weights",
                 help="save the weights alone: torch.save(torch.jit.load(path).state_dict(), new_path)",
             )
-        if sum(info.file_size for info in members.values()) > source.size:
-            raise source.error("its members together are larger than the file", help=source.AGAIN)
+        check_growth(source, archive)
 
         def read(name: str, count: int | None = None) -> bytes:
             info = members.get(root + name)
@@ -88,7 +87,7 @@ def load_legacy(source: Source) -> Any:
         def make_storage(description: Any) -> numpy.ndarray:
             storage = parse_storage_id(description)
             named.add(storage)
-            if sum(other.byte_count for other in named.values()) > source.size - stream.tell():
+            if named.byte_count > source.size - stream.tell():
                 raise source.error("it ends before the numbers that it describes", help=source.AGAIN)
             if storage.key not in arrays:
                 arrays[storage.key] = numpy.zeros(storage.length, storage.kind.loaded)
@@ -96,7 +95,8 @@ def load_legacy(source: Source) -> Any:
 
         result = _interpret(source, stream, make_storage)
         keys = _interpret(source, stream)
-        if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(named):
+        texts = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
+        if not texts or sorted(keys) != sorted(named):
             raise source.error("the list of its storages is damaged", help=source.AGAIN)
         for key in keys:
             count = int.from_bytes(stream.read(8), "little" if order == "<" else "big")

@@ -154,7 +154,12 @@ NAMES: Mapping[tuple[str, str], Name] = {
 class Storages(OrderedDict):
     """The storages that a pickle names: key -> StorageId. Each has one description, also where it is named again."""
 
+    byte_count = 0  # of all together
+
     def add(self, storage: StorageId) -> None:
-        known = self.setdefault(storage.key, storage)
+        if storage.key not in self:
+            self[storage.key] = storage
+            self.byte_count += storage.byte_count
+        known = self[storage.key]
         if (known.kind, known.length) != (storage.kind, storage.length):
             raise PickleError(f"storage {storage.key!r} is described in two ways")

@@ -109,7 +109,14 @@ class Lambda(Transform):
 
 
 def from_pillow(image: Image.Image) -> numpy.ndarray:
-    """Pillow's image as (C, H, W), uint8: with one channel for a gray image, else with three."""
+    """Pillow's image as (C, H, W), uint8: with one channel for a gray image, else with three.
+
+    Of 16 bits the upper eight are taken: Pillow itself would make 255 of all that is larger. ValueError: floats.
+    """
+    if image.mode == "F":
+        raise ValueError(explain("from_pillow", "the pixels are floats, and what is white is not known"))
+    if image.mode.startswith("I"):
+        image = Image.fromarray((numpy.asarray(image) >> 8).clip(0, 255).astype(numpy.uint8))
     if image.mode not in ("L", "RGB"):
         image = image.convert("L" if image.mode in ("1", "LA") else "RGB")
     return channels_first(numpy.asarray(image))
