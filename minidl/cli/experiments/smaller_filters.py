@@ -1,0 +1,142 @@
+"""`minidl experiment smaller-filters`: a stack of three 3x3 convolutions against one of 7x7.
+
+The lecture: the same effective receptive field, but deeper, more non-linearities, and fewer parameters:
+3 (3^2 C^2) against 7^2 C^2. Simonyan & Zisserman, ICLR 2015, arXiv:1409.1556, sec. 2.3.
+"""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from minidl import nn
+from minidl.cli.experiments.images import draw_images
+from minidl.cli.experiments.nets import cost, field_of, he_initialization
+from minidl.cli.experiments.options import Option, Settings, training_options
+from minidl.cli.experiments.results import Column, Measures, Results, Variant
+from minidl.cli.experiments.slide import BLUE, GREEN, VERMILION, bars, columns, dress, panels, percent_axis
+from minidl.cli.experiments.training import train
+from minidl.cli.experiments.verdict import Claim
+from minidl.nn import Module
+
+DESCRIPTION = """three 3x3 against one 7x7: parameters, accuracy
+
+Two stacks in a small VGG: a convolution to C channels, a stack, a pooling, another stack, the mean of each channel, a
+linear layer. A stack is one 7x7 convolution, or three of 3x3, which see as much; a third variant has no ReLU between
+its three, so that it is no more non-linear than the 7x7: what then differs is only the number of parameters."""
+
+TITLE = "Smaller filters: three 3x3 convolutions against one 7x7"
+
+OPTIONS = (
+    *training_options(size=16, images=400, test_images=1000, epochs=20, lr=0.02, batch_size=32, seeds=5),
+    Option("channels", "C, of every convolution", 12, 4),
+)
+
+COLUMNS = (
+    Column("train_error", "training/error %"),
+    Column("test_error", "test/error %"),
+    Column("field", "field of/a stack", 0, exact=True),
+    Column("stack_parameters", "weights of/a stack", 0, exact=True),
+    Column("parameters", "parameters", 0, exact=True),
+    Column("multiply_adds", "multiply-adds", 0, exact=True),
+)
+
+ONE, THREE, LINEAR = "one-7x7", "three-3x3", "three-3x3-linear"
+SLACK = 1.0  # points
+
+
+def variants(settings: Settings) -> list[Variant]:
+    return [
+        Variant(ONE, "one 7x7"),
+        Variant(THREE, "three 3x3"),
+        Variant(LINEAR, "three 3x3, no ReLU between"),
+    ]
+
+
+def stack(name: str, channels: int) -> Module:
+    """C channels in, C out; a ReLU at the end."""
+    if name == ONE:
+        return nn.Sequential(nn.Conv2d(channels, channels, 7, padding=3, bias=False), nn.ReLU())
+    layers: list[Module] = []
+    for number in range(3):
+        layers.append(nn.Conv2d(channels, channels, 3, padding=1, bias=False))
+        if name == THREE and number < 2:
+            layers.append(nn.ReLU())
+    return nn.Sequential(*layers, nn.ReLU())
+
+
+def network(name: str, in_channels: int, channels: int, classes: int) -> Module:
+    model = nn.Sequential(
+        nn.Conv2d(in_channels, channels, 3, padding=1),
+        nn.ReLU(),
+        stack(name, channels),
+        nn.MaxPool2d(2),
+        stack(name, channels),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(channels, classes),
+    )
+    he_initialization(model)
+    if name == LINEAR:  # no ReLU halves what goes through: fan_in without the factor 2, but for the last of the three
+        for part in (model[2], model[4]):
+            for layer in list(part)[:2]:
+                layer.weight.data *= 0.5**0.5
+    return model
+
+
+def run(variant: Variant, seed: int, settings: Settings) -> Measures:
+    images = draw_images(settings, seed)
+    channels = settings.channels
+    model = network(variant.name, images.shape[0], channels, len(images.classes))
+    one_stack = stack(variant.name, channels)
+    trained = train(model, images, settings, seed)
+    return {
+        "train_error": trained.train_error,
+        "test_error": trained.test_error,
+        "seconds": trained.seconds,
+        "field": field_of(one_stack, (channels, 16, 16)),
+        "stack_parameters": sum(parameter.numel() for parameter in one_stack.parameters()),
+        **cost(model, images.shape),
+    }
+
+
+def claims(results: Results) -> list[Claim]:
+    one, three = results.any_run(ONE), results.any_run(THREE)
+    weights = one["stack_parameters"], three["stack_parameters"]
+    return [
+        Claim(
+            f"a stack of three 3x3 sees {three['field']} pixels, as one 7x7 sees {one['field']}, with fewer weights",
+            f"{weights[0]:,} less {weights[1]:,}",
+            (float(weights[0] - weights[1]),),
+            "weights",
+            exact=True,
+        ),
+        Claim(
+            f"their test error is lower, or higher by less than {SLACK:g} point",
+            "test error, 7x7 minus 3x3",
+            results.differences("test_error", ONE, THREE),
+            threshold=-SLACK,
+        ),
+        Claim(
+            "their test error is lower",
+            "test error, 7x7 minus 3x3",
+            results.differences("test_error", ONE, THREE),
+        ),
+        Claim(
+            "the ReLUs between them help",
+            "test error, without minus with",
+            results.differences("test_error", LINEAR, THREE),
+        ),
+    ]
+
+
+def draw(figure: Figure, bottom: float, results: Results) -> None:
+    left, middle, right = panels(figure, bottom, (1, 1.2, 1.2), gap=0.07)
+    names = [ONE, THREE, LINEAR]
+    weights = [results.any_run(name)["stack_parameters"] for name in names[:2]]
+    dress(left, "Weights in a stack")
+    bars(left, ["one 7x7", "three 3x3"], weights, (VERMILION, BLUE), [f"{count:,}" for count in weights])
+    labels = ["one\n7x7", "three\n3x3", "three 3x3,\nno ReLU\nbetween"]
+    for axes, measure, title in ((middle, "train_error", "Training error"), (right, "test_error", "Test error")):
+        dress(axes, title)
+        columns(axes, labels, [results.values(name, measure) for name in names], (VERMILION, BLUE, GREEN))
+        percent_axis(axes)
