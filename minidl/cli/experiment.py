@@ -22,6 +22,7 @@ from minidl.cli.experiments import (
     smaller_filters,
     stochastic_depth,
 )
+from minidl.cli.experiments.images import draw_images
 from minidl.cli.experiments.options import Settings, add_options, chosen_settings
 from minidl.cli.experiments.results import Results
 from minidl.cli.experiments.runner import run_all
@@ -73,7 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
     experiment = EXPERIMENTS[arguments.experiment]
     settings = chosen_settings(arguments, experiment.OPTIONS)
     settings.device = arguments.device or ("cuda" if minidl.cuda.is_available() else "cpu")
-    experiment.variants(settings)  # what it cannot do is said before a folder is made
+    experiment.variants(settings)  # what cannot be done is said before a folder is made
+    draw_images(settings, 0)
     with output_folder(arguments.out or Path("out", "experiments", arguments.experiment)) as folder:
         began = perf_counter()
         print(experiment.TITLE)
@@ -128,7 +130,7 @@ def write(folder: Path, name: str, experiment: ModuleType, results: Results, ver
         "rule": RULE,
         "versions": versions(),
     }
-    note = "Small points: each seed; large ones: their mean with its standard error. " + RULE.replace("\n", " ")
+    note = f"Small points: each seed; large ones: their mean with its standard error. {RULE}"
     figure, bottom = slide(experiment.TITLE, scale(results.settings, experiment), verdicts, note)
     experiment.draw(figure, bottom, results)
     try:

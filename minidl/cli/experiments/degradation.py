@@ -27,15 +27,15 @@ training is short, which is where optimisation shows: train plain nets long enou
 TITLE = "Degradation: plain and residual nets as they grow deeper"
 
 OPTIONS = (
-    *training_options(size=8, images=1437, test_images=360, epochs=10, lr=0.1, seeds=3),
+    *training_options(size=8, images=1437, test_images=360, epochs=10, lr=0.02, seeds=3),
     Option("depths", "layers, each of them 6n + 2", (8, 20, 32, 56), (8, 14), positive_ints, "N,N", of_a_run=False),
     Option("width", "channels of the first stage", 8, 4),
 )
 
 COLUMNS = (
-    Column("train_error", "training/error %"),
-    Column("test_error", "test/error %"),
-    Column("seconds", "training/seconds", 1),
+    Column("train_error", "training/error", "%"),
+    Column("test_error", "test/error", "%"),
+    Column("seconds", "training/time", "s", 1),
 )
 
 BLOCKS = {"plain": PlainBlock, "residual": BasicBlock}
@@ -72,31 +72,36 @@ def run(variant: Variant, seed: int, settings: Settings) -> Measures:
 
 def claims(results: Results) -> list[Claim]:
     shallow, deep = results.settings.depths[0], results.settings.depths[-1]
-
-    def deeper(kind: str, measure: str) -> tuple[float, ...]:
-        return results.differences(measure, f"{kind}-{deep}", f"{kind}-{shallow}")
-
+    plain, residual = (f"plain-{shallow}", f"plain-{deep}"), (f"residual-{shallow}", f"residual-{deep}")
     return [
-        Claim(
+        results.compared(
             f"a plain net of {deep} layers has a higher training error than one of {shallow}",
             "training error, deep minus shallow",
-            deeper("plain", "train_error"),
+            "train_error",
+            plain[1],
+            plain[0],
         ),
-        Claim(
-            "and a higher test error, so this is not overfitting",
+        results.compared(
+            "its test error is higher, too: this is not overfitting",
             "test error, deep minus shallow",
-            deeper("plain", "test_error"),
+            "test_error",
+            plain[1],
+            plain[0],
         ),
-        Claim(
+        results.compared(
             f"a residual net of {deep} layers trains to within {SLACK:g} point of one of {shallow}, or better",
             "training error, shallow minus deep",
-            tuple(-difference for difference in deeper("residual", "train_error")),
+            "train_error",
+            residual[0],
+            residual[1],
             threshold=-SLACK,
         ),
-        Claim(
+        results.compared(
             f"with {deep} layers, the residual net has the lower training error",
             "training error, plain minus residual",
-            results.differences("train_error", f"plain-{deep}", f"residual-{deep}"),
+            "train_error",
+            plain[1],
+            residual[1],
         ),
     ]
 
@@ -137,6 +142,7 @@ def _draw_curves(axes: Axes, kind: str, results: Results) -> float:
     up = "Training error" if kind == "plain" else ""
     dress(axes, f"{kind.capitalize()}, while it learns", "Epoch", up)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlim(0.5, len(curve) + 0.5)
     axes.legend(frameon=False, fontsize=13, labelcolor=INK)
     percent_axis(axes)
     return highest

@@ -32,10 +32,10 @@ OPTIONS = (
 )
 
 COLUMNS = (
-    Column("train_error", "training/error %"),
-    Column("test_error", "test/error %"),
-    Column("gap", "gap"),
-    Column("seconds", "training/seconds", 1),
+    Column("train_error", "training/error", "%"),
+    Column("test_error", "test/error", "%"),
+    Column("gap", "gap", "%"),
+    Column("seconds", "training/time", "s", 1),
 )
 
 NEITHER, DROPOUT, AUGMENTED, BOTH = "neither", "dropout", "augmentation", "both"
@@ -78,19 +78,23 @@ def run(variant: Variant, seed: int, settings: Settings) -> Measures:
 
 
 def claims(results: Results) -> list[Claim]:
-    def lower(name: str) -> tuple[float, ...]:
-        return results.differences("test_error", NEITHER, name)
-
-    return [
-        Claim(
-            "without either, the net overfits",
-            "test error minus training error",
-            results.values(NEITHER, "gap"),
-        ),
-        Claim("dropout makes the test error lower", "test error, neither minus dropout", lower(DROPOUT)),
-        Claim("augmentation makes it lower", "test error, neither minus augmentation", lower(AUGMENTED)),
-        Claim("both make it lower", "test error, neither minus both", lower(BOTH)),
+    lower = [
+        results.compared(
+            f"{name} {'make' if name == BOTH else 'makes'} the test error lower",
+            f"test error, neither minus {name}",
+            "test_error",
+            NEITHER,
+            name,
+        )
+        for name in (DROPOUT, AUGMENTED, BOTH)
     ]
+    overfits = Claim(
+        "with neither of them, the net overfits: its test error is above its training error",
+        "test error minus training error",
+        results.values(NEITHER, "gap"),
+        step=results.step("test_error"),
+    )
+    return [overfits, *lower]
 
 
 def draw(figure: Figure, bottom: float, results: Results) -> None:

@@ -37,10 +37,10 @@ OPTIONS = (
 )
 
 COLUMNS = (
-    Column("single_error", "one net:/test error %"),
-    Column("best_error", "the best net:/test error %"),
-    Column("ensemble_error", "all averaged:/test error %"),
-    Column("gain", "falls by/% of it", 1),
+    Column("single_error", "one net:/test error", "%"),
+    Column("best_error", "the best net:/test error", "%"),
+    Column("ensemble_error", "all averaged:/test error", "%"),
+    Column("gain", "it falls/by", "%", 1),
 )
 
 
@@ -93,20 +93,13 @@ def claims(results: Results) -> list[Claim]:
     )
     count = results.settings.members
 
-    def minus(values: tuple[float, ...]) -> tuple[float, ...]:
-        return tuple(value - ensemble for value, ensemble in zip(values, together, strict=True))
+    def above(values: tuple[float, ...], text: str, what: str) -> Claim:
+        differences = tuple(value - ensemble for value, ensemble in zip(values, together, strict=True))
+        return Claim(text, f"test error, {what} minus {count} averaged", differences, step=results.step("test_error"))
 
     return [
-        Claim(
-            f"{count} nets averaged make fewer mistakes than one",
-            f"test error, one net minus {count}",
-            minus(single),
-        ),
-        Claim(
-            "fewer even than the best of them, which only the test images themselves tell",
-            f"test error, best net minus {count}",
-            minus(best),
-        ),
+        above(single, f"{count} nets averaged make fewer mistakes than one of them", "one net"),
+        above(best, "and fewer than the best of them (which only the test images tell)", "best net"),
     ]
 
 

@@ -45,8 +45,8 @@ OPTIONS = (
 )
 
 COLUMNS = (
-    Column("fewest_error", "fewest images:/test error %"),
-    Column("most_error", "most images:/test error %"),
+    Column("fewest_error", "fewest images:/test error", "%"),
+    Column("most_error", "most images:/test error", "%"),
     Column("mean_error", "mean over/all numbers"),
 )
 
@@ -155,24 +155,22 @@ def _linear_error(
 
 def claims(results: Results) -> list[Claim]:
     shots = results.settings.shots
-    made = []
-    for other, words in ((PIXELS, "the pixels"), (RANDOM, "those of a net that learnt nothing")):
-        made.append(
-            Claim(
-                f"FC7 features of another task beat {words}, over all numbers of labelled images",
-                f"mean test error, {words} minus FC7",
-                results.differences("mean_error", other, LEARNT),
-            )
+    fewest = f"with {shots[0]} labelled image{'' if shots[0] == 1 else 's'} of each class"
+    compared = (
+        ("mean_error", PIXELS, "beat the pixels, on average over all numbers of labelled images"),
+        ("mean_error", RANDOM, "beat those of the net before it learnt, on average"),
+        ("fewest_error", PIXELS, f"beat the pixels {fewest}"),
+        ("most_error", PIXELS, f"beat the pixels with {shots[-1]} of them"),
+    )
+    return [
+        Claim(
+            f"FC7 features of another task {words}",
+            f"test error, {'pixels' if other == PIXELS else 'before'} minus FC7",
+            results.differences(measure, other, LEARNT),
+            step=results.step("test_error"),
         )
-    for measure, count in (("fewest_error", shots[0]), ("most_error", shots[-1])):
-        made.append(
-            Claim(
-                f"they beat the pixels with {count} labelled image{'' if count == 1 else 's'} of each class",
-                "test error, pixels minus FC7",
-                results.differences(measure, PIXELS, LEARNT),
-            )
-        )
-    return made
+        for measure, other, words in compared
+    ]
 
 
 def draw(figure: Figure, bottom: float, results: Results) -> None:

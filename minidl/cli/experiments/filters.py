@@ -181,7 +181,7 @@ def claims(results: Results) -> list[Claim]:
                     results.values(TRAINED, "smoothness"), results.values(TRAINED, "smoothness_before"), strict=True
                 )
             ),
-            "",
+            unit="",
         )
     ]
 

@@ -58,15 +58,21 @@ class Images:
 def draw_images(settings: Settings, seed: int) -> Images:
     """`settings.images` to train on, drawn with this seed from the training images of `settings.data`.
 
-    For testing, as many as `settings.test_images` of the test images; where those are too few, also of the training
-    images that were not drawn. CommandError: data that is not there, more images than there are.
+    For testing, `settings.test_images` of the test images; where those are too few, also of the training images that
+    were not drawn. CommandError: data that is not there, more images than there are.
     """
     if settings.size < SMALLEST:
         raise CommandError(f"--size must be at least {SMALLEST}, got {settings.size}")
     source = _source(settings.data, settings.size, settings.partial)
     if settings.images > len(source.train_labels):
         raise CommandError(
-            f"{settings.data} has {len(source.train_labels):,} images to train on, not {settings.images:,}"
+            f"--images {settings.images:,} is too many: {settings.data} has {len(source.train_labels):,} to train on"
+        )
+    left_over = len(source.train_labels) - settings.images
+    if settings.test_images > len(source.test_labels) + left_over:
+        raise CommandError(
+            f"--test-images {settings.test_images:,} is too many: {settings.data} has {len(source.test_labels):,} to "
+            f"test on, and {left_over:,} more that are not trained on"
         )
     numbers = numpy.random.default_rng(seed)
     order = numbers.permutation(len(source.train_labels))

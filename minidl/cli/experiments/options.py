@@ -54,7 +54,12 @@ def training_options(
         Option("partial", "make do with the files of cifar10 or cifar100 that are there", False, False, bool),
         Option("size", "the images are scaled to N x N", size, 8),
         Option("images", "to train on; another choice for each seed", images, 40),
-        Option("test_images", "to test on, at most", test_images, 60),
+        Option(
+            "test_images",
+            "to test on; where there are too few, also training images that are not drawn",
+            test_images,
+            60,
+        ),
         Option("epochs", "times through the images", epochs, 1),
         Option("batch_size", "images in a step", batch_size, 20),
         Option("lr", "the learning rate to begin with; it falls to 0 as a cosine", lr, lr, positive_float, "X"),

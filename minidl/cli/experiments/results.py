@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from minidl.cli.experiments.options import Settings
-from minidl.cli.experiments.verdict import standard_error
+from minidl.cli.experiments.verdict import Claim, standard_error
 from minidl.inspect.tables import text_table
 
 Measures = Mapping[str, Any]  # numbers, lists of them, and "pictures", which only the run's own file keeps
@@ -33,9 +33,13 @@ class Column:
 
     measure: str
     heading: str
+    unit: str = ""
     digits: int = 2
     exact: bool = False
-    scale: float = 1.0
+
+    def text(self, value: float) -> str:
+        """With its unit: 3.20 %"""
+        return f"{value:,.{self.digits}f} {self.unit}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -60,22 +64,34 @@ class Results:
         pairs = zip(self.values(of, measure), self.values(less, measure), strict=True)
         return tuple(first - second for first, second in pairs)
 
+    def step(self, measure: str) -> float:
+        """What one image makes of an error in percent: 100 / images. Of other measures 0."""
+        counts = {"train_error": self.settings.images, "test_error": self.settings.test_images}
+        return 100 / counts[measure] if measure in counts else 0.0
+
+    def compared(
+        self, text: str, what: str, measure: str, of: str, less: str, unit: str = "points", threshold: float = 0.0
+    ) -> Claim:
+        """The claim that a measure of the first variant is above that of the second."""
+        differences = self.differences(measure, of, less)
+        return Claim(text, what, differences, unit, self.step(measure), threshold)
+
     def any_run(self, variant: str) -> Measures:
         """The run of the first seed, for what is the same in all of them."""
         return self.runs[variant][self.seeds[0]]
 
     def table(self, columns: Sequence[Column]) -> str:
         """A row for each variant: mean and standard error over the seeds."""
-        headings = ["", *(column.heading for column in columns)]
+        headings = ["", *(f"{column.heading} {column.unit}".rstrip() for column in columns)]
         rows = [[variant.label, *(self._cell(variant.name, column) for column in columns)] for variant in self.variants]
         return text_table(headings, rows, left=1)
 
     def _cell(self, variant: str, column: Column) -> str:
         values = self.values(variant, column.measure)
-        mean = column.scale * math.fsum(values) / len(values)
+        mean = math.fsum(values) / len(values)
         if column.exact:
             return f"{mean:,.{column.digits}f}"
-        error = column.scale * standard_error(values)
+        error = standard_error(values)
         number = f"{mean:,.{column.digits}f}"
         return number if math.isnan(error) else f"{number} ± {error:,.{column.digits}f}"
 
@@ -102,6 +118,3 @@ class Results:
 def _summary(values: Sequence[float]) -> dict[str, float | None]:
     error = standard_error(values)
     return {"mean": math.fsum(values) / len(values), "standard_error": None if math.isnan(error) else error}
-
-
-Run = Callable[[Variant, int, Settings], Measures]

@@ -175,11 +175,8 @@ def _announced(total: int, missing: int, jobs: int, folder: Path) -> str:
 def _line(
     experiment: ModuleType, task: Task, measures: Measures, seconds: float, number: int, total: int, left: float
 ) -> str:
-    """plain, 20 layers    seed 0    training error 0.21    12 s    7 of 24, 3 min left"""
+    """plain, 20 layers, seed 0: training error 0.21 %, test error 1.39 %   (12 s; 7 of 24, 3 min left)"""
     shown = [column for column in experiment.COLUMNS if not column.exact and column.measure in measures][:3]
-    words = "   ".join(
-        f"{column.heading.replace('/', ' ')} {column.scale * measures[column.measure]:.{column.digits}f}"
-        for column in shown
-    )
+    words = ", ".join(f"{column.heading.replace('/', ' ')} {column.text(measures[column.measure])}" for column in shown)
     time = f"{number} of {total}" + (f", {duration(left)} left" if left >= 1 else "")
-    return f"  {task.variant.label}, seed {task.seed}:   {words}   ({duration(seconds)}; {time})"
+    return f"  {task.variant.label}, seed {task.seed}: {words}   ({duration(seconds)}; {time})"

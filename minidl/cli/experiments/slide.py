@@ -19,24 +19,31 @@ from minidl.cli.experiments.verdict import OPEN, OPPOSITE, SHOWS, Verdict, stand
 
 ANSWERS = {SHOWS: (GREEN, "✓"), OPPOSITE: (VERMILION, "✗"), OPEN: (GREY, "–")}
 MARKERS = "osD^vPX"
-LINE_HEIGHT = 0.026  # of the verdicts, as a part of the slide
+SENTENCES = 0.235  # where they begin, to the right of the longest answer
+NOTE_WIDTH = 165  # characters
 
 
 def slide(title: str, subtitle: str, verdicts: Sequence[Verdict], note: str) -> tuple[Figure, float]:
-    """The slide without its drawings, and where their lower edge may be (0 is the foot, 1 the top)."""
+    """The slide without its drawings, and where their lower edge may be (0 is the foot, 1 the top).
+
+    A verdict has two lines: the answer and the claim, and in small the numbers.
+    """
     figure = Figure(figsize=(12, 7.5), dpi=160, facecolor="white")
     figure.text(0.05, 0.945, title, fontsize=20, fontweight="bold", color=INK)
-    figure.text(0.05, 0.907, subtitle, fontsize=12, color=GREY)
-    figure.text(0.05, 0.02, note, fontsize=9.5, color=GREY, va="bottom")
-    height = 0.065
+    figure.text(0.05, 0.91, subtitle, fontsize=12.5, color=GREY)
+    lines = textwrap.wrap(note, NOTE_WIDTH)
+    figure.text(0.05, 0.018, "\n".join(lines), fontsize=9, color=GREY, va="bottom", linespacing=1.3)
+    height = 0.03 + 0.022 * len(lines)
     for verdict in reversed(verdicts):
-        lines = textwrap.wrap(str(verdict), 124)
-        height += LINE_HEIGHT * len(lines)
         colour, sign = ANSWERS[verdict.answer]
-        figure.text(0.052, height, sign, fontsize=14, fontweight="bold", color=colour, va="top")
-        figure.text(0.075, height, "\n".join(lines), fontsize=11, color=INK, va="top", linespacing=1.25)
-        height += 0.006
-    return figure, height + 0.04
+        if verdict.numbers:
+            figure.text(SENTENCES, height, verdict.numbers, fontsize=10.5, color=GREY, va="bottom")
+            height += 0.023
+        figure.text(SENTENCES, height, verdict.claim.text, fontsize=12.5, color=INK, va="bottom")
+        answer = f"{sign}  {verdict.answer}"
+        figure.text(0.05, height, answer, fontsize=12.5, fontweight="bold", color=colour, va="bottom")
+        height += 0.037
+    return figure, height + 0.012
 
 
 def panels(figure: Figure, bottom: float, widths: Sequence[float], *, gap: float = 0.075) -> list[Axes]:
@@ -86,7 +93,7 @@ def line_with_points(
 ) -> None:
     """The means as a line, and at each place its points."""
     means = [sum(each) / len(each) for each in values]
-    axes.plot(xs, means, color=colour, linewidth=2.5, label=label, marker=marker, markersize=0, **style)
+    axes.plot(xs, means, color=colour, linewidth=2.5, label=label, marker=marker, markersize=10, **style)
     for x, each in zip(xs, values, strict=True):
         points(axes, x, each, colour, marker)
 

@@ -32,12 +32,12 @@ OPTIONS = (
 )
 
 COLUMNS = (
-    Column("train_error", "training/error %"),
-    Column("test_error", "test/error %"),
-    Column("field", "field of/a stack", 0, exact=True),
-    Column("stack_parameters", "weights of/a stack", 0, exact=True),
-    Column("parameters", "parameters", 0, exact=True),
-    Column("multiply_adds", "multiply-adds", 0, exact=True),
+    Column("train_error", "training/error", "%"),
+    Column("test_error", "test/error", "%"),
+    Column("field", "field of/a stack", digits=0, exact=True),
+    Column("stack_parameters", "weights of/a stack", digits=0, exact=True),
+    Column("parameters", "parameters", digits=0, exact=True),
+    Column("multiply_adds", "multiply-adds", digits=0, exact=True),
 )
 
 ONE, THREE, LINEAR = "one-7x7", "three-3x3", "three-3x3-linear"
@@ -104,28 +104,22 @@ def claims(results: Results) -> list[Claim]:
     weights = one["stack_parameters"], three["stack_parameters"]
     return [
         Claim(
-            f"a stack of three 3x3 sees {three['field']} pixels, as one 7x7 sees {one['field']}, with fewer weights",
-            f"{weights[0]:,} less {weights[1]:,}",
+            f"three 3x3 see {three['field']} pixels, as one 7x7 sees {one['field']}, with fewer weights: "
+            f"{weights[1]:,} for {weights[0]:,}",
+            "",
             (float(weights[0] - weights[1]),),
-            "weights",
             exact=True,
         ),
-        Claim(
+        results.compared(
             f"their test error is lower, or higher by less than {SLACK:g} point",
             "test error, 7x7 minus 3x3",
-            results.differences("test_error", ONE, THREE),
+            "test_error",
+            ONE,
+            THREE,
             threshold=-SLACK,
         ),
-        Claim(
-            "their test error is lower",
-            "test error, 7x7 minus 3x3",
-            results.differences("test_error", ONE, THREE),
-        ),
-        Claim(
-            "the ReLUs between them help",
-            "test error, without minus with",
-            results.differences("test_error", LINEAR, THREE),
-        ),
+        results.compared("their test error is lower", "test error, 7x7 minus 3x3", "test_error", ONE, THREE),
+        results.compared("the ReLUs between them help", "test error, without minus with", "test_error", LINEAR, THREE),
     ]
 
 

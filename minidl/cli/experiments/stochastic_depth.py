@@ -32,9 +32,9 @@ OPTIONS = (
 )
 
 COLUMNS = (
-    Column("train_error", "training/error %"),
-    Column("test_error", "test/error %"),
-    Column("seconds", "training/seconds", 1),
+    Column("train_error", "training/error", "%"),
+    Column("test_error", "test/error", "%"),
+    Column("seconds", "training/time", "s", 1),
 )
 
 CONSTANT, STOCHASTIC = "constant", "stochastic"
@@ -67,21 +67,25 @@ def run(variant: Variant, seed: int, settings: Settings) -> Measures:
 def claims(results: Results) -> list[Claim]:
     constant, stochastic = results.values(CONSTANT, "seconds"), results.values(STOCHASTIC, "seconds")
     return [
-        Claim(
+        results.compared(
             "stochastic depth makes the test error lower",
             "test error, constant minus stochastic",
-            results.differences("test_error", CONSTANT, STOCHASTIC),
+            "test_error",
+            CONSTANT,
+            STOCHASTIC,
         ),
         Claim(
-            "it saves time for training",
-            "of the time of constant depth",
+            "it saves time in training",
+            "saved of the time of constant depth",
             tuple(100 * (1 - short / long) for short, long in zip(stochastic, constant, strict=True)),
-            "% saved",
+            "%",
         ),
-        Claim(
+        results.compared(
             "it learns the training images less by heart",
             "training error, stochastic minus constant",
-            results.differences("train_error", STOCHASTIC, CONSTANT),
+            "train_error",
+            STOCHASTIC,
+            CONSTANT,
         ),
     ]
 
@@ -96,6 +100,7 @@ def draw(figure: Figure, bottom: float, results: Results) -> None:
             left.plot(range(1, len(curve) + 1), curve, style, color=colour, linewidth=1.6, marker=marker, label=label)
     dress(left, "Training error while it learns", "Epoch")
     left.xaxis.set_major_locator(MaxNLocator(integer=True))
+    left.set_xlim(0.5, len(curve) + 0.5)
     left.legend(frameon=False, fontsize=13)
     left.set_ylim(bottom=0)
     percent_axis(left)

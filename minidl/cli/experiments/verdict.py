@@ -5,6 +5,9 @@ A claim is about a difference d that should be above a threshold (mostly 0), mea
     mean d +- t s / sqrt(n)         s: standard deviation of the n differences
                                     t: 97.5 % point of Student's distribution with n - 1 degrees of freedom
 
+Errors are counted in images. Two seeds may give the very same count, and an interval without width would then call it
+certain: so s is at least `step`, what one image makes.
+
 It shows where this whole 95 % interval lies above the threshold; its opposite shows where all of it lies below; else
 the experiment cannot tell. Student, "The Probable Error of a Mean", Biometrika 6, 1908.
 """
@@ -20,8 +23,8 @@ CONFIDENCE = 0.95
 SHOWS, OPPOSITE, OPEN = "shows", "the opposite shows", "does not show"
 
 RULE = (
-    "A claim shows where the whole 95 % interval of the mean difference lies on its side "
-    "(Student's t, a difference for each seed)."
+    "A claim shows where the whole 95\u00a0% interval of the mean difference lies on its side "
+    "(Student's t, a difference for each seed, whose deviation counts as that of one image at least)."
 )
 
 
@@ -32,6 +35,7 @@ class Claim:
     text            the claim, in one sentence without full stop
     what            what is subtracted from what
     differences     one for each seed; above `threshold` they speak for the claim
+    step            what one image more or less makes; 0 for what is not counted in images
     exact           counted, not measured: the same for every seed, and no matter of chance
     """
 
@@ -39,6 +43,7 @@ class Claim:
     what: str
     differences: tuple[float, ...]
     unit: str = "points"
+    step: float = 0.0
     threshold: float = 0.0
     exact: bool = False
 
@@ -53,17 +58,21 @@ class Verdict:
     low: float
     high: float
 
+    @property
+    def numbers(self) -> str:
+        """test error, one net minus 7: +2.31 points; 95 % interval +1.9 to +2.7, 5 seeds"""
+        claim, count = self.claim, len(self.claim.differences)
+        value = f"{claim.what}: {_number(self.mean)} {claim.unit}".rstrip() if claim.what else ""
+        if claim.exact:
+            return value
+        if count < 2:
+            return f"{value}; one seed says nothing about chance"
+        limit = f" (to be above {_number(claim.threshold)})" if claim.threshold else ""
+        return f"{value}{limit}; 95\u00a0% interval {_number(self.low)} to {_number(self.high)}, {count} seeds"
+
     def __str__(self) -> str:
         """The answer in one line."""
-        claim, count = self.claim, len(self.claim.differences)
-        value = f"{claim.what}: {_number(self.mean)} {claim.unit}".rstrip()
-        if claim.exact:
-            return f"{self.answer}: {claim.text} ({value})"
-        if count < 2:
-            return f"{self.answer}: {claim.text} ({value}; one seed says nothing about chance)"
-        interval = f"95 % interval {_number(self.low)} to {_number(self.high)}, {count} seeds"
-        limit = f", to be above {_number(claim.threshold)}" if claim.threshold else ""
-        return f"{self.answer}: {claim.text} ({value}; {interval}{limit})"
+        return f"{self.answer}: {self.claim.text}" + (f" ({self.numbers})" if self.numbers else "")
 
     def as_record(self) -> dict[str, Any]:
         """For JSON, where an interval of one seed, which has no end, is null."""
@@ -79,17 +88,18 @@ def judge(claim: Claim) -> Verdict:
     if not values:
         raise ValueError(f"the claim {claim.text!r} has no differences")
     mean = math.fsum(values) / len(values)
-    half = 0.0 if claim.exact else half_width(values)
+    half = 0.0 if claim.exact else half_width(values, claim.step)
     low, high = mean - half, mean + half
     answer = SHOWS if low > claim.threshold else OPPOSITE if high < claim.threshold else OPEN
     return Verdict(claim, answer, mean, low, high)
 
 
-def half_width(values: Sequence[float]) -> float:
+def half_width(values: Sequence[float], step: float = 0.0) -> float:
     """Half of the 95 % interval of the mean; infinite for one value."""
     if len(values) < 2:
         return math.inf
-    return student_quantile((1 + CONFIDENCE) / 2, len(values) - 1) * standard_error(values)
+    error = max(standard_error(values), step / math.sqrt(len(values)))
+    return student_quantile((1 + CONFIDENCE) / 2, len(values) - 1) * error
 
 
 def standard_error(values: Sequence[float]) -> float:
