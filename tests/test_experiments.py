@@ -9,19 +9,19 @@ import numpy
 import pytest
 import safetensors.numpy
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 import minidl
 from architectures.resnet_cifar import resnet20
 from minidl import cli
+from minidl.cli import experiment as command
 from minidl.cli.arguments import CommandError
 from minidl.cli.experiment import EXPERIMENTS, lesson, listing
 from minidl.cli.experiments import degradation, features, filters, images, inception, nets, runner, smaller_filters
 from minidl.cli.experiments.images import draw_images
 from minidl.cli.experiments.options import Settings
 from minidl.cli.experiments.results import Results, Variant
-from minidl.cli.experiments.slide import slide
 from minidl.cli.experiments.verdict import Claim, half_width, judge, standard_error, student_quantile
+from minidl.cli.train_report import save_figure
 
 needs_digits = pytest.mark.skipif(importlib.util.find_spec("sklearn") is None, reason="scikit-learn is not installed")
 TINY = ["--quick", "--jobs", "1"]
@@ -43,6 +43,8 @@ def results_in(folder):
 def test_an_experiment(name, tmp_path, capsys, monkeypatch):
     """Two seeds, an epoch, forty images: table, words and file say what the runs measured; and nothing is run twice."""
     module = EXPERIMENTS[name]
+    figures = []
+    monkeypatch.setattr(command, "save_figure", lambda *figure: figures.append(figure[0]) or save_figure(*figure))
     assert experiment(name, tmp_path) == 0
     output = capsys.readouterr().out
     record = results_in(tmp_path)
@@ -74,6 +76,11 @@ def test_an_experiment(name, tmp_path, capsys, monkeypatch):
     shown = sum(claim["answer"] == "shows" for claim in record["claims"])
     assert f"At this scale {shown} of {len(record['claims'])} claim" in output
     assert (tmp_path / f"{name}.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+    for text in figures[0].texts:
+        box = text.get_window_extent(FigureCanvasAgg(figures[0]).get_renderer())
+        assert 0 <= box.x0 < box.x1 <= figures[0].bbox.x1, text
+        assert 0 <= box.y0 < box.y1 <= figures[0].bbox.y1, text
 
     monkeypatch.setattr(module, "run", lambda *_: pytest.fail("ran again what is done"))
     before = (tmp_path / "results.json").read_bytes()
@@ -246,7 +253,7 @@ def test_the_words_follow_the_numbers(name, better):
     }[name]
     low = {each: 1.0 if (each == favoured) == better else 9.0 for each in names}
     cost = {each: 100 if (each == favoured) == better else 900 for each in names}
-    counted = ["stack_parameters", "parameters", "multiply_adds", "field", "channels", "seconds"]
+    counted = ["stack_weights", "parameters", "multiply_adds", "field", "channels", "seconds"]
     measured = ["train_error", "test_error", "gap", "mean_error", "fewest_error", "most_error"]
     depths = {each: [4, 8, 12] if (each == favoured) != better else [12, 8, 4] for each in names}
     results = made_up(
@@ -279,19 +286,6 @@ def test_the_words_of_the_filters_follow_the_numbers(after, answer):
     module = EXPERIMENTS["filters"]
     results = made_up(module, smoothness_before={"filters": 0.0}, smoothness={"filters": after})
     assert [judge(claim).answer for claim in module.claims(results)] == [answer]
-
-
-def test_no_verdict_leaves_the_slide():
-    """The longest sentences of all experiments end before the right edge, and lie below the drawings."""
-    claims = [Claim("m" * 60, "w" * 40, (1.0, 2.0, 3.0))] * 4
-    figure, bottom = slide("A title", "of these images", [judge(claim) for claim in claims], "a note " * 40)
-    assert isinstance(figure, Figure)
-    assert 0.2 < bottom < 0.45
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    for text in figure.texts:
-        box = text.get_window_extent(renderer)
-        assert box.x1 <= figure.bbox.x1
-        assert box.y0 >= 0
 
 
 # ------------------------------------------------------------------------------------------------- their parts
@@ -336,7 +330,7 @@ def test_the_stacks_see_the_same_and_cost_what_the_lecture_says():
     for name, weights in (("one-7x7", 49 * 36), ("three-3x3", 27 * 36), ("three-3x3-linear", 27 * 36)):
         stack = smaller_filters.stack(name, 6)
         assert nets.field_of(stack, (6, 16, 16)) == 7
-        assert sum(parameter.numel() for parameter in stack.parameters()) == weights
+        assert smaller_filters.stack_weights(stack) == weights
 
 
 def test_the_inception_nets():

@@ -107,7 +107,7 @@ class _Source:
 def _source(data: str, size: int, partial: bool) -> _Source:
     """CommandError: data that is not there."""
     try:
-        if data == "digits":  # 8x8 pixels, scaled up only once
+        if data == "digits" and not partial:  # 8x8 pixels, scaled up only once
             images, labels, training, testing = digit_images(size)
             images = images.astype(float32)
             return _Source(images[training], labels[training], images[testing], labels[testing], Digits.classes)

@@ -32,9 +32,9 @@ behind the pooling. Multiply-adds are counted as the operations run."""
 TITLE = "Inception modules: naive, and with 1x1 bottlenecks"
 
 OPTIONS = (
-    *training_options(size=16, images=400, test_images=1000, epochs=15, lr=0.02, batch_size=32, seeds=5),
+    *training_options(size=16, images=300, test_images=1000, epochs=10, lr=0.02, batch_size=32, seeds=5),
     Option("modules", "Inception modules, one behind the other", 4, 2),
-    Option("width", "filters of the first convolution, and of each 1x1 and 3x3 in the modules", 16, 4),
+    Option("width", "filters of the first convolution, and of each 1x1 and 3x3 in the modules", 12, 4),
 )
 
 COLUMNS = (
