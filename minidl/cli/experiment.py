@@ -130,8 +130,7 @@ def write(folder: Path, name: str, experiment: ModuleType, results: Results, ver
         "rule": RULE,
         "versions": versions(),
     }
-    note = f"Small points: each seed; large ones: their mean with its standard error. {RULE}"
-    figure, bottom = slide(experiment.TITLE, scale(results.settings, experiment), verdicts, note)
+    figure, bottom = slide(experiment.TITLE, scale(results.settings, experiment), verdicts, f"{experiment.NOTE} {RULE}")
     experiment.draw(figure, bottom, results)
     try:
         with atomic_write(folder / "results.json") as file:

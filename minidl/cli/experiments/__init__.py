@@ -1,6 +1,6 @@
 """The lecture's experiments, a module each: what is compared, what a run is, which claims it decides, and the slide.
 
-A module has DESCRIPTION, TITLE, OPTIONS and COLUMNS (data), and four functions:
+A module has DESCRIPTION, TITLE, NOTE, OPTIONS and COLUMNS (data), and four functions:
 
     variants(settings)              the things that are compared
     run(variant, seed, settings)    one run: its measures, which follow from these three alone

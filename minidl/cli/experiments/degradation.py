@@ -15,7 +15,7 @@ from minidl.cli.arguments import CommandError
 from minidl.cli.experiments.images import draw_images
 from minidl.cli.experiments.options import Option, Settings, positive_ints, training_options
 from minidl.cli.experiments.results import Column, Measures, Results, Variant
-from minidl.cli.experiments.slide import BLUE, INK, VERMILION, dress, line_with_points, panels, percent_axis
+from minidl.cli.experiments.slide import BLUE, INK, POINTS, VERMILION, dress, line_with_points, panels, percent_axis
 from minidl.cli.experiments.training import train
 from minidl.cli.experiments.verdict import Claim
 
@@ -24,6 +24,7 @@ DESCRIPTION = """plain against residual nets as they grow deeper: training error
 ResNet's networks for small images, 6n + 2 layers, with and without their shortcuts; everything else is the same. The
 training is short, which is where optimisation shows: train plain nets long enough, and they catch up by and by."""
 
+NOTE = POINTS
 TITLE = "Degradation: plain and residual nets as they grow deeper"
 
 OPTIONS = (

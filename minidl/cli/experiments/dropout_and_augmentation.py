@@ -14,7 +14,7 @@ from minidl.cli.experiments.images import draw_images
 from minidl.cli.experiments.nets import SmallAlexNet
 from minidl.cli.experiments.options import Option, Settings, training_options
 from minidl.cli.experiments.results import Column, Measures, Results, Variant
-from minidl.cli.experiments.slide import BLUE, GREEN, INK, VERMILION, columns, dress, panels, percent_axis
+from minidl.cli.experiments.slide import BLUE, GREEN, INK, POINTS, VERMILION, columns, dress, panels, percent_axis
 from minidl.cli.experiments.training import train
 from minidl.cli.experiments.verdict import Claim
 from minidl.data.transforms import RandomCrop, RandomHorizontalFlip
@@ -24,10 +24,11 @@ DESCRIPTION = """a net with few images, with and without AlexNet's two helps aga
 A small AlexNet with two large fully connected layers: as it is, with dropout 0.5 before both of them, with images that
 are shifted at random (and mirrored, where the mirror image of a thing is one, too; a digit's is not), and with both."""
 
+NOTE = POINTS
 TITLE = "Dropout and augmentation: what helps where images are few"
 
 OPTIONS = (
-    *training_options(size=16, images=200, test_images=1500, epochs=40, lr=0.02, batch_size=32, seeds=5),
+    *training_options(size=16, images=200, test_images=1500, epochs=120, lr=0.01, batch_size=32, seeds=5),
     Option("hidden", "units of FC6 and FC7", 256, 16),
 )
 

@@ -16,7 +16,7 @@ from minidl.cli.experiments.images import draw_images
 from minidl.cli.experiments.nets import SmallAlexNet
 from minidl.cli.experiments.options import Option, Settings, training_options
 from minidl.cli.experiments.results import Column, Measures, Results, Variant
-from minidl.cli.experiments.slide import BLUE, VERMILION, columns, dress, line_with_points, panels, percent_axis
+from minidl.cli.experiments.slide import BLUE, POINTS, VERMILION, columns, dress, line_with_points, panels, percent_axis
 from minidl.cli.experiments.training import TEST_BATCH, error_of, train
 from minidl.cli.experiments.verdict import Claim
 from minidl.data import DataLoader
@@ -29,6 +29,7 @@ Each seed is one experiment: a choice of images, on which small AlexNets are tra
 and in the order of the images. Their probabilities are averaged. The error of an ensemble of k is the mean over all
 choices of k of the nets, so no lucky choice is shown."""
 
+NOTE = POINTS
 TITLE = "Ensemble: nets that differ in their first weights, averaged"
 
 OPTIONS = (

@@ -21,7 +21,17 @@ from minidl.cli.experiments.images import Images, draw_images
 from minidl.cli.experiments.nets import SmallAlexNet
 from minidl.cli.experiments.options import Option, Settings, positive_ints, training_options
 from minidl.cli.experiments.results import Column, Measures, Results, Variant
-from minidl.cli.experiments.slide import BLUE, GREEN, INK, VERMILION, dress, line_with_points, panels, percent_axis
+from minidl.cli.experiments.slide import (
+    BLUE,
+    GREEN,
+    INK,
+    POINTS,
+    VERMILION,
+    dress,
+    line_with_points,
+    panels,
+    percent_axis,
+)
 from minidl.cli.experiments.training import TEST_BATCH, error_of, train
 from minidl.cli.experiments.verdict import Claim
 from minidl.data import ArrayDataset, DataLoader
@@ -35,10 +45,11 @@ second half (or all those of --data), from few labelled images of each class, by
 FC7's of the net that has learnt, FC7's of the same net before it learnt, or the pixels. The error for each number of
 images is the mean over several choices of them."""
 
+NOTE = POINTS
 TITLE = "Features: what was learnt on one task, carried to another"
 
 OPTIONS = (
-    *training_options(size=16, images=900, test_images=900, epochs=20, lr=0.02, batch_size=32, seeds=5),
+    *training_options(size=16, images=900, test_images=890, epochs=20, lr=0.02, batch_size=32, seeds=5),
     Option("source", "the data to learn features from, where it is another than --data", "", "", str, "D"),
     Option("shots", "labelled images of each class", (1, 2, 5, 10, 20, 50), (1, 2), positive_ints, "N,N"),
     Option("choices", "choices of labelled images that are averaged over", 5, 2),

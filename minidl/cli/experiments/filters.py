@@ -38,11 +38,13 @@ Trains a small net, and shows the filters of its first layer before and after, a
 image. Or shows those of a network of `minidl nets` with weights of a file: --net resnet20 --weights FILE. In a picture
 of a filter, grey is 0; each is scaled to its own largest weight. The weights begin as AlexNet's, N(0, 0.01)."""
 
+NOTE = "In a filter grey is 0, and in a map black; each is scaled to its own largest value."
+
 TITLE = "Filters: what the first layer looks for, and what it finds"
 
 OPTIONS = (
     *training_options(size=28, images=1437, test_images=360, epochs=8, lr=0.05, batch_size=32, seeds=3),
-    Option("filters", "filters of the first layer", 16, 4),
+    Option("filters", "filters of the first layer", 8, 4),
     Option("kernel", "their size; odd", 7, 3),
     Option("net", "a network of `minidl nets` instead, with --weights", "", "", str, "NET"),
     Option("weights", "its weights: .pth, .pt, .th, .safetensors, .npz or .caffemodel", "", "", str, "F"),
@@ -53,7 +55,7 @@ COLUMNS = (
     Column("smoothness", "correlation of neighbours/after"),
 )
 
-SHOWN = 16  # filters and maps in a picture at most
+SHOWN = 8  # filters and maps in the picture; of more, the strongest
 TRAINED = "filters"
 
 
@@ -86,14 +88,16 @@ def run(variant: Variant, seed: int, settings: Settings) -> Measures:
     after = _first_layer(model)
     image = _as_wanted(images.test.data[0], shape)
     normalized = (image - numpy.reshape(images.mean, (-1, 1, 1))) / numpy.reshape(images.std, (-1, 1, 1))
+    strongest = numpy.sort(_strongest(after))
+    first, later = _maps(model, normalized)
     return {
         "smoothness_before": smoothness(before),
         "smoothness": smoothness(after),
         "pictures": {
-            "before": _listed(before[:SHOWN]),
-            "after": _listed(after[:SHOWN]),
+            "before": _listed(before[strongest]),
+            "after": _listed(after[strongest]),
             "image": _listed(image),
-            "maps": [_listed(maps[:SHOWN]) for maps in _maps(model, normalized)],
+            "maps": [_listed(first[strongest]), _listed(later[_strongest(later)])],
         },
     }
 
@@ -146,6 +150,12 @@ def _maps(model: Module, image: numpy.ndarray) -> list[numpy.ndarray]:
     return [numpy.maximum(found[id(module)], 0) for module in shown]
 
 
+def _strongest(each: numpy.ndarray) -> numpy.ndarray:
+    """Which of the filters or maps are the largest, the largest first."""
+    norms = (each**2).reshape(len(each), -1).sum(axis=1)
+    return numpy.argsort(-norms, kind="stable")[:SHOWN]
+
+
 def _as_wanted(image: numpy.ndarray, shape: tuple[int, int, int]) -> numpy.ndarray:
     """(C, H, W) for a network that reads `shape`: grey in all of its channels. CommandError: colour for a grey one."""
     if image.shape[0] not in (1, shape[0]):
@@ -190,39 +200,35 @@ def claims(results: Results) -> list[Claim]:
 
 
 def draw(figure: Figure, bottom: float, results: Results) -> None:
-    """Above: the filters before and after. Below: an image, and what two layers make of it."""
+    """A column for each filter: as it was, as it is, what it finds in an image. Below, the maps of a later layer."""
     pictures = results.any_run(TRAINED)["pictures"]
     before, after = ([_filter_tile(numpy.array(each)) for each in pictures[name]] for name in ("before", "after"))
     first, later = ([_map_tile(numpy.array(each)) for each in maps] for maps in pictures["maps"])
     image = numpy.array(pictures["image"]).transpose(1, 2, 0)
     image = numpy.repeat(image, 3 // image.shape[-1], axis=-1)
 
-    half = (0.82 - bottom) / 2  # the height of a row with its title
-    learnt = (
-        "The first layer after learning" if not results.settings.net else f"The first layer of {results.settings.net}"
+    pitch = (0.87 - bottom) / 4
+    size = min(0.9 * pitch, 0.76 / SHOWN * figure.get_figwidth() / figure.get_figheight() / 1.08)
+    learnt = results.settings.net or "after\nlearning"
+    rows = (
+        ("random\nweights", before),
+        (learnt, after),
+        ("found in\nthe image", first),
+        ("found by a\nlater layer", later),
     )
-    _mosaic(figure, (0.05, bottom + half, 0.425, half - 0.05), before, "The first layer with random weights")
-    _mosaic(figure, (0.53, bottom + half, 0.425, half - 0.05), after, learnt)
-    _mosaic(figure, (0.05, bottom, 0.115, half - 0.05), [image], "An image")
-    _mosaic(figure, (0.195, bottom, 0.365, half - 0.05), first, "What the first layer finds in it")
-    _mosaic(figure, (0.59, bottom, 0.365, half - 0.05), later, "And a later one")
+    for number, (words, tiles) in enumerate(rows):
+        low = 0.87 - (number + 1) * pitch
+        figure.text(0.05, low + size / 2, words, fontsize=13.5, fontweight="bold", color=INK, va="center")
+        for place, tile in enumerate(tiles):
+            _show(figure, 0.28 + place * 0.7 / SHOWN, low, size, tile)
+    _show(figure, 0.165, 0.87 - 3 * pitch, size, image)
 
 
-def _mosaic(figure: Figure, place: tuple[float, float, float, float], tiles: list[numpy.ndarray], title: str) -> None:
-    """Tiles (H, W, 3) in two rows, from the upper left corner of `place` (left, bottom, width, height)."""
-    left, bottom, _, height = place
-    rows = 1 if len(tiles) == 1 else 2
-    across = math.ceil(len(tiles) / rows)
-    tall, wide = tiles[0].shape[:2]
-    gap = max(1, round(0.12 * wide))
-    picture = numpy.ones((rows * (tall + gap) - gap, across * (wide + gap) - gap, 3))
-    for number, tile in enumerate(tiles):
-        y, x = number // across * (tall + gap), number % across * (wide + gap)
-        picture[y : y + tall, x : x + wide] = tile
-    axes = figure.add_axes(place, anchor="NW")
-    axes.imshow(picture, interpolation="nearest")
+def _show(figure: Figure, left: float, bottom: float, size: float, tile: numpy.ndarray) -> None:
+    """A tile (H, W, 3), `size` of the slide's height high."""
+    axes = figure.add_axes((left, bottom, size * figure.get_figheight() / figure.get_figwidth(), size))
+    axes.imshow(tile, interpolation="nearest", vmin=0, vmax=1)
     axes.set_axis_off()
-    figure.text(left, bottom + height + 0.012, title, fontsize=13.5, fontweight="bold", color=INK)
 
 
 def _filter_tile(filter: numpy.ndarray) -> numpy.ndarray:

@@ -18,7 +18,7 @@ from minidl.cli.experiments.images import draw_images
 from minidl.cli.experiments.nets import cost, he_initialization
 from minidl.cli.experiments.options import Option, Settings, training_options
 from minidl.cli.experiments.results import Column, Measures, Results, Variant
-from minidl.cli.experiments.slide import BLUE, INK, VERMILION, bars, columns, dress, panels, percent_axis
+from minidl.cli.experiments.slide import BLUE, INK, POINTS, VERMILION, bars, columns, dress, panels, percent_axis
 from minidl.cli.experiments.training import train
 from minidl.cli.experiments.verdict import Claim
 from minidl.nn import Module
@@ -29,6 +29,7 @@ A convolution, then Inception modules with a pooling after each second, the mean
 parallel filters (1x1, 3x3, 5x5) are the same in both nets; the one has 1x1 convolutions before the large ones and
 behind the pooling. Multiply-adds are counted as the operations run."""
 
+NOTE = POINTS
 TITLE = "Inception modules: naive, and with 1x1 bottlenecks"
 
 OPTIONS = (

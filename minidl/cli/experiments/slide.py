@@ -18,8 +18,9 @@ from minidl.cli.complexity_plots import BLUE, GREEN, GREY, INK, LINE, VERMILION
 from minidl.cli.experiments.verdict import OPEN, OPPOSITE, SHOWS, Verdict, standard_error
 
 ANSWERS = {SHOWS: (GREEN, "✓"), OPPOSITE: (VERMILION, "✗"), OPEN: (GREY, "–")}
+POINTS = "Small points: each seed; large ones: their mean with its standard error."
 MARKERS = "osD^vPX"
-SENTENCES = 0.235  # where they begin, to the right of the longest answer
+SENTENCES = 0.255  # where they begin, to the right of the longest answer
 NOTE_WIDTH = 165  # characters
 
 
@@ -74,12 +75,12 @@ def percent_axis(axes: Axes) -> None:
 
 
 def points(axes: Axes, x: float, values: Sequence[float], colour: str, marker: str = "o") -> None:
-    """Every seed as a small point, and their mean with its standard error."""
-    spread = [0.0] * len(values)
-    axes.plot([x + shift for shift in spread], values, marker, color=colour, alpha=0.35, markersize=6, linewidth=0)
+    """Every seed as a small point, and their mean with its standard error. Also those on the edge are whole."""
+    axes.plot([x] * len(values), values, marker, color=colour, alpha=0.35, markersize=6, linewidth=0, clip_on=False)
     mean = sum(values) / len(values)
     error = standard_error(values) if len(values) > 1 else 0.0
-    axes.errorbar(x, mean, error, color=colour, marker=marker, markersize=10, capsize=6, linewidth=2, capthick=2)
+    look: Any = {"marker": marker, "markersize": 10, "capsize": 6, "linewidth": 2, "capthick": 2, "clip_on": False}
+    axes.errorbar(x, mean, error, color=colour, **look)
 
 
 def line_with_points(
@@ -132,6 +133,7 @@ __all__ = [
     "GREEN",
     "GREY",
     "INK",
+    "POINTS",
     "VERMILION",
     "bars",
     "columns",

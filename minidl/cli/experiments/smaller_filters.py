@@ -13,7 +13,7 @@ from minidl.cli.experiments.images import draw_images
 from minidl.cli.experiments.nets import cost, field_of, he_initialization
 from minidl.cli.experiments.options import Option, Settings, training_options
 from minidl.cli.experiments.results import Column, Measures, Results, Variant
-from minidl.cli.experiments.slide import BLUE, GREEN, VERMILION, bars, columns, dress, panels, percent_axis
+from minidl.cli.experiments.slide import BLUE, GREEN, POINTS, VERMILION, bars, columns, dress, panels, percent_axis
 from minidl.cli.experiments.training import train
 from minidl.cli.experiments.verdict import Claim
 from minidl.nn import Module
@@ -24,6 +24,7 @@ Two stacks in a small VGG: a convolution to C channels, a stack, a pooling, anot
 linear layer; batch norm behind each convolution. A stack is one 7x7 convolution, or three of 3x3, which see as much; a
 third variant has no ReLU between its three, so that it is no more non-linear than the 7x7."""
 
+NOTE = POINTS
 TITLE = "Smaller filters: three 3x3 convolutions against one 7x7"
 
 OPTIONS = (

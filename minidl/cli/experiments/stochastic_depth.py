@@ -14,7 +14,7 @@ from minidl.cli.arguments import CommandError
 from minidl.cli.experiments.images import draw_images
 from minidl.cli.experiments.options import Option, Settings, training_options
 from minidl.cli.experiments.results import Column, Measures, Results, Variant
-from minidl.cli.experiments.slide import BLUE, VERMILION, columns, dress, panels, percent_axis
+from minidl.cli.experiments.slide import BLUE, POINTS, VERMILION, columns, dress, panels, percent_axis
 from minidl.cli.experiments.training import train
 from minidl.cli.experiments.verdict import Claim
 
@@ -23,6 +23,7 @@ DESCRIPTION = """residual blocks left out at random: time, test error
 Two residual nets that differ in one number: the last block survives with probability 0.5 or 1, those before it more
 often, in a straight line from 1. What a block adds is scaled at test time by how often it was there."""
 
+NOTE = POINTS
 TITLE = "Stochastic depth: blocks left out at random while it learns"
 
 OPTIONS = (
