@@ -1,5 +1,6 @@
 """The lecture's experiments: each from end to end in a tiny setting, the rule that decides, and the runner."""
 
+import importlib
 import importlib.util
 import json
 import math
@@ -90,11 +91,12 @@ def test_an_experiment(name, tmp_path, capsys, monkeypatch):
 
 
 @needs_digits
-def test_one_seed_gives_one_result_however_many_processes_there_are(tmp_path):
-    assert experiment("ensemble", tmp_path / "a") == 0
-    assert experiment("ensemble", tmp_path / "b", "--jobs", "2") == 0
-    assert (tmp_path / "a" / "results.json").read_bytes() == (tmp_path / "b" / "results.json").read_bytes()
-    assert len({run["single_error"] for run in results_in(tmp_path / "a")["runs"]}) == 2
+def test_one_seed_gives_one_result(tmp_path):
+    assert experiment("ensemble", tmp_path) == 0
+    first = (tmp_path / "results.json").read_bytes()
+    assert experiment("ensemble", tmp_path, "--again") == 0
+    assert (tmp_path / "results.json").read_bytes() == first
+    assert len({run["single_error"] for run in results_in(tmp_path)["runs"]}) == 2
 
 
 @needs_digits
@@ -378,6 +380,28 @@ def test_a_run_of_another_kind_is_not_taken(tmp_path):
         assert other.filename != task.filename
         assert runner.read_run(path, other) is None
     assert runner.read_run(tmp_path / "nothing.json", task) is None
+
+
+def of_a_module(name, run, folder, monkeypatch):
+    """Two runs of an experiment that consists of these lines."""
+    (folder / f"{name}.py").write_text(f"import os\nimport minidl\n\n\ndef run(variant, seed, settings):\n    {run}\n")
+    monkeypatch.syspath_prepend(folder)
+    return [runner.Task(importlib.import_module(name), Variant("x", "x"), seed, Settings()) for seed in (0, 1)]
+
+
+def test_no_result_depends_on_the_number_of_processes(tmp_path, monkeypatch):
+    tasks = of_a_module("drawing", "return {'drawn': minidl.rand(3).tolist()}", tmp_path, monkeypatch)
+    here = {task.seed: measures for task, measures, _ in map(runner._made, tasks)}
+    elsewhere = {task.seed: measures for task, measures, _ in runner._in_processes(tasks, 2)}
+    assert here == elsewhere
+    assert here[0] != here[1]
+
+
+def test_a_process_that_is_killed_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "LOOK", 0.1)
+    tasks = of_a_module("deadly", "os._exit(1)", tmp_path, monkeypatch)
+    with pytest.raises(CommandError, match="ended from outside"):
+        list(runner._in_processes(tasks, 2))
 
 
 # ------------------------------------------------------------------------------------------------- mistakes

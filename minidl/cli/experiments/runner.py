@@ -12,7 +12,7 @@ import json
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +29,8 @@ from minidl.cli.experiments.results import Measures, Results, Variant
 from minidl.training.console import duration
 
 FORMAT = 1  # of a run's file; another number is another layout, or another experiment under the old name
+
+LOOK = 1.0  # seconds between two looks at whether the processes are alive
 
 
 @dataclass(frozen=True)
@@ -118,14 +120,33 @@ def _made(task: Task) -> tuple[Task, Measures, float]:
     return task, measures, perf_counter() - began
 
 
-def _in_processes(tasks: Sequence[Task], jobs: int) -> Iterable[tuple[Task, Measures, float]]:
-    """Several at a time; leaving the loop early ends those under way."""
+def _in_processes(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, Measures, float]]:
+    """Several at a time; leaving the loop early ends those under way. CommandError: a process was killed."""
     context = multiprocessing.get_context("spawn")  # on every system the same, and safe beside threads
+    numbered = {task.filename: task for task in tasks}
+    packed = [(task.experiment.__name__, task.variant, task.seed, task.settings) for task in tasks]
     with context.Pool(jobs, _leave_interrupts_to_the_parent) as pool:
-        numbered = {task.filename: task for task in tasks}
-        packed = [(task.experiment.__name__, task.variant, task.seed, task.settings) for task in tasks]
-        for filename, measures, seconds in pool.imap_unordered(_made_elsewhere, packed):
+        workers = _children()
+        results = pool.imap_unordered(_made_elsewhere, packed)
+        for _ in tasks:
+            filename, measures, seconds = _next(results, workers)
             yield numbered[filename], measures, seconds
+
+
+def _next(results: Any, workers: set[int | None]) -> tuple[str, Measures, float]:
+    """The next result. A pool replaces a worker that dies, and waits for ever for what it was doing: so look."""
+    while True:
+        try:
+            return results.next(timeout=LOOK)
+        except multiprocessing.TimeoutError:
+            if not workers <= _children():
+                raise CommandError(
+                    "a process that made a run was ended from outside, maybe for want of memory: --jobs 1"
+                ) from None
+
+
+def _children() -> set[int | None]:
+    return {child.pid for child in multiprocessing.active_children()}
 
 
 def _made_elsewhere(packed: tuple[str, Variant, int, Settings]) -> tuple[str, Measures, float]:
