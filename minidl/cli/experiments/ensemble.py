@@ -23,7 +23,7 @@ from minidl.data import DataLoader
 from minidl.tensor import Tensor
 from minidl.training import predict
 
-DESCRIPTION = """seven nets, averaged: the error falls
+DESCRIPTION = """seven nets, averaged: test error
 
 Each seed is one experiment: a choice of images, on which small AlexNets are trained that differ in their first weights
 and in the order of the images. Their probabilities are averaged. The error of an ensemble of k is the mean over all

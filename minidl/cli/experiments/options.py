@@ -50,7 +50,14 @@ def training_options(
 ) -> tuple[Option, ...]:
     """The options of every experiment that trains, with the defaults of this one."""
     return (
-        Option("data", "digits, mnist, fashion-mnist, cifar10 or cifar100", data, data, str, "D"),
+        Option(
+            "data",
+            "digits, or with files in $MINIDL_DATA mnist, fashion-mnist, cifar10, cifar100",
+            data,
+            data,
+            str,
+            "D",
+        ),
         Option("partial", "make do with the files of cifar10 or cifar100 that are there", False, False, bool),
         Option("size", "the images are scaled to N x N", size, 8),
         Option("images", "to train on; another choice for each seed", images, 40),

@@ -81,13 +81,6 @@ def claims(results: Results) -> list[Claim]:
             tuple(100 * (1 - short / long) for short, long in zip(stochastic, constant, strict=True)),
             "%",
         ),
-        results.compared(
-            "it learns the training images less by heart",
-            "training error, stochastic minus constant",
-            "train_error",
-            STOCHASTIC,
-            CONSTANT,
-        ),
     ]
 
 
