@@ -11,7 +11,20 @@ import sys
 from collections.abc import Sequence
 
 import minidl
-from minidl.cli import classify, compare, demo, evaluate, export, graph, lecture, nets, receptive_field, summary, train
+from minidl.cli import (
+    classify,
+    compare,
+    demo,
+    evaluate,
+    experiment,
+    export,
+    graph,
+    lecture,
+    nets,
+    receptive_field,
+    summary,
+    train,
+)
 from minidl.cli.arguments import CommandError
 
 COMMANDS = {
@@ -26,6 +39,7 @@ COMMANDS = {
     "export": export,
     "lecture": lecture,
     "compare": compare,
+    "experiment": experiment,
 }
 
 
