@@ -28,10 +28,13 @@ def rates(recipe, times):
     return found
 
 
+OURS = {"cifar_short"}  # the default of no network, only on request
+
+
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_is_for_networks_that_exist_and_survives_being_written(name):
     recipe = load_recipe(name)
-    assert recipe.networks
+    assert bool(recipe.networks) != (name in OURS)
     assert set(recipe.networks) <= set(NETWORKS)
     assert parse_recipe(recipe.to_toml(), name, "here") == recipe
 

@@ -20,11 +20,11 @@ import pytest
 import minidl
 from architectures.catalog import NETWORKS
 from minidl import checkpoint, cli
-from minidl.backend import one_blas_thread
 from minidl.checkpoint import read_checkpoint
 from minidl.cli import train, train_report
 from minidl.cli.train import interval, part
 from minidl.data import Digits
+from minidl.parallel import one_blas_thread
 from minidl.recipes import load_recipe
 from minidl.training import evaluate
 from minidl.training.lock import locked
@@ -66,13 +66,12 @@ def begin(*options, epochs="2"):
 
 
 def error_of(capsys, *arguments, code=1):
-    """The one line that the command ends with."""
+    """The error that the command ends with, in one line."""
     capsys.readouterr()
     assert cli.main(["train", *map(str, arguments)]) == code
-    text = capsys.readouterr().err
-    last = text.splitlines()[-1]
-    assert last.startswith("minidl train: error: ")
-    return last
+    _, prefix, text = capsys.readouterr().err.rpartition("minidl train: error: ")
+    assert prefix
+    return " ".join(text.splitlines())
 
 
 def same_weights(path, other):

@@ -269,7 +269,7 @@ def recipe_table() -> str:
         length = f"{recipe.epochs} epochs" if recipe.epochs else f"{recipe.iterations:,} steps"
         rate = f"{recipe.optimizer['name']} {recipe.optimizer['lr']}"
         schedule = recipe.schedule.get("name", "constant")
-        rows.append([name, rate, schedule, str(recipe.batch_size), length, " ".join(recipe.networks)])
+        rows.append([name, rate, schedule, str(recipe.batch_size), length, " ".join(recipe.networks) or "(on request)"])
     table = text_table(["recipe", "optimizer", "schedule", "batch", "length", "networks"], rows, 6)
     return f"{table}\n\nEach is a TOML file in minidl/recipes; --recipe takes one of your own as well."
 

@@ -1,7 +1,7 @@
 """Runs what is not done yet: every variant with every seed. A finished run is a file, and is not repeated.
 
 A run depends on its variant, its seed and the settings, on nothing else: not on the other runs, nor on how many go on
-at a time. So they are divided among processes, each with one thread for its matrix products, which are small.
+at a time. So they are divided among processes, each with one thread: the operations are small.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from types import ModuleType
 from typing import Any
 
 import minidl
-from minidl.backend import one_blas_thread
 from minidl.checkpoint import atomic_write, versions
 from minidl.cli.arguments import CommandError
 from minidl.cli.experiments.options import Settings
 from minidl.cli.experiments.results import Measures, Results, Variant
+from minidl.parallel import one_blas_thread
 from minidl.training.console import duration
 
 FORMAT = 1  # of a run's file; another number is another layout, or another experiment under the old name
@@ -111,12 +111,16 @@ def settings_of_a_run(experiment: ModuleType, settings: Settings) -> Settings:
 def _made(task: Task) -> tuple[Task, Measures, float]:
     """Make the run. All that is random in it follows from its seed."""
     began = perf_counter()
-    with one_blas_thread():
-        minidl.manual_seed(task.seed)
-        try:
+    threads = minidl.get_num_threads()
+    minidl.set_num_threads(1)  # here too where there is only one process: another number would round otherwise
+    try:
+        with one_blas_thread():
+            minidl.manual_seed(task.seed)
             measures = task.experiment.run(task.variant, task.seed, task.settings)
-        except CommandError as error:
-            raise CommandError(f"{task.variant.label}, seed {task.seed}: {error}") from None
+    except CommandError as error:
+        raise CommandError(f"{task.variant.label}, seed {task.seed}: {error}") from None
+    finally:
+        minidl.set_num_threads(threads)
     return task, measures, perf_counter() - began
 
 
