@@ -22,6 +22,8 @@ from minidl.parallel import parallel_map, slices
 
 PIECE = 1 << 17  # elements: long enough that threads do not wait for each other, short enough for a core's caches
 
+SMALL = 512  # elements: below, the number of NumPy's calls counts, and not what each of them does
+
 BITS = {float32: int32, float64: int64}  # integers of the same size
 # A zero that NumPy need not convert from Python (that takes longer than the maximum of a small array), and many.
 ZEROS: dict[Any, Any] = {dtype: (numpy.zeros((), dtype), numpy.zeros(PIECE, dtype)) for dtype in (float32, float64)}
@@ -53,9 +55,9 @@ def add(a: Any, b: Any, out: Any = None) -> Any:
 
 def positive_part(x: Any, out: Any = None) -> Any:
     """max(x, 0)"""
-    if type(x) is not ndarray or x.dtype not in ZEROS:
+    zeros = ZEROS.get(x.dtype)
+    if zeros is None or type(x) is not ndarray:
         return array_module(x).maximum(x, 0, out=out)
-    zeros = ZEROS[x.dtype]
     if x.size < parallel.LARGE:
         return numpy.maximum(x, zeros[0]) if out is None else numpy.maximum(x, zeros[0], out=out)
     result = buffers.empty_like(x) if out is None else out
@@ -77,6 +79,8 @@ def masked(gradient: Any, mask: Any) -> Any:
     is ten times as slow.
     """
     dtype = gradient.dtype
+    if gradient.size <= SMALL and type(gradient) is ndarray:
+        return numpy.where(mask, gradient, ZEROS[dtype][0])
     bits = BITS[dtype]
     if gradient.size < parallel.LARGE or type(gradient) is not ndarray or mask.shape != gradient.shape:
         return (gradient.view(bits) * mask.astype(bool).astype(bits)).view(dtype)

@@ -89,7 +89,7 @@ class Function:
                 "  help: run forward again, inside the loop; carry values over to the next step with x.detach(); "
                 "or, to walk one graph twice, pass retain_graph=True to the first backward()"
             )
-        changed = memory.changed_since(self.sequence, self.saved) if memory.entries else None
+        changed = memory.changed_since(self.sequence, self.saved) if memory.last_change > self.sequence else None
         if changed is not None:
             raise RuntimeError(
                 "one of the variables needed for gradient computation has been modified by an inplace operation: "

@@ -29,6 +29,7 @@ class _Entry:
             self.memory = memory
 
 
+last_change = 0  # the sequence number of the latest one, in whatever memory: nothing saved after it needs a look
 entries: dict[int, _Entry] = {}  # by the id() of the object that owns the memory
 
 
@@ -49,7 +50,8 @@ def _entry(array: Any) -> _Entry:
 
 def mark_changed(array: Any) -> None:
     """Note that `array` was changed in place just now."""
-    _entry(array).changed = next_sequence()
+    global last_change
+    _entry(array).changed = last_change = next_sequence()
 
 
 def changed_since(sequence: int, arrays: tuple) -> Any:

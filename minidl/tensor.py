@@ -1171,7 +1171,7 @@ class Tensor(_Conversions):
     # --------------------------------------------------------------------------------------------- activations
 
     def relu(self) -> Tensor:
-        if self._data.dtype == bool_:
+        if self._data.dtype.kind == "b":
             raise RuntimeError(explain("relu", "Boolean inputs not supported for relu"))
         return apply(ops.ReLU, self)
 
@@ -1295,9 +1295,7 @@ def _binary(operation: type[Function], a: Any, b: Any) -> Tensor:
     """
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         x, y = a._data, b._data
-        if (
-            x.dtype is y.dtype and type(x) is type(y) and x.dtype.kind == "f"
-        ):  # nothing to bring into line: the usual case
+        if x.dtype is y.dtype and x.dtype.kind == "f" and type(x) is type(y):  # the usual case: nothing to promote
             try:
                 return apply(operation, a, b)
             except ValueError:  # NumPy's word for shapes that do not broadcast

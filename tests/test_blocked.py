@@ -20,6 +20,7 @@ def tiny_blocks(monkeypatch):
     parallel.set_num_threads(3)
     monkeypatch.setattr(parallel, "LARGE", 1)
     monkeypatch.setattr(products, "SMALL", 1)
+    monkeypatch.setattr(elementwise, "SMALL", 0)
     monkeypatch.setattr(elementwise, "PIECE", 8)
     monkeypatch.setattr(blocked_convolution, "BLOCK_BYTES", 1 << 9)
     monkeypatch.setattr(blocked_convolution, "MOST_BYTES", 1 << 10)

@@ -7,7 +7,7 @@ import numpy
 import pytest
 
 import minidl
-from minidl import ops
+from minidl import elementwise, ops, parallel
 from minidl.elementwise import masked
 from minidl.function import Function
 from tests.op_samples import HAND_COMPUTED, SAMPLES
@@ -256,8 +256,11 @@ def test_an_infinite_gradient_stays_on_its_side_of_a_kink(sample, infinity):
             numpy.testing.assert_array_equal(g[is_number], expected[is_number])
 
 
+@pytest.mark.parametrize("small, large", [(512, 1 << 19), (0, 1 << 19), (0, 1)], ids=["few", "many", "on all cores"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_masked(dtype):
+def test_masked(dtype, small, large, monkeypatch):
+    monkeypatch.setattr(elementwise, "SMALL", small)
+    monkeypatch.setattr(parallel, "LARGE", large)
     gradient = numpy.array([[1.5, math.inf, -math.inf], [math.nan, -0.0, 3.0]], dtype)
     mask = numpy.array([[True, True, False], [False, True, False]])
     expected = numpy.array([[1.5, math.inf, 0], [0, 0, 0]], dtype)
