@@ -22,8 +22,9 @@ _current = "auto"
 class use_algorithm:
     """Compute with `name`: "auto", the fastest way, or "im2col", literally what forward and backward show.
 
-    The results differ by rounding only. An operation keeps for backward the algorithm that its forward had.
-    Used as a context manager, the setting before comes back at the end. ValueError for another name.
+    Conv2d and BatchNorm have both ways; the other operations run as they stand in either. The results differ by
+    rounding only. An operation keeps for backward the algorithm that its forward had. The setting holds for all
+    threads. Used as a context manager, the setting before comes back at the end. ValueError for another name.
     """
 
     def __init__(self, name: str):
@@ -31,10 +32,12 @@ class use_algorithm:
         if name not in ALGORITHMS:
             known = ", ".join(f'"{known}" ({what})' for known, what in ALGORITHMS.items())
             raise ValueError(explain("use_algorithm", f"unknown algorithm {name!r}", help=f"there are {known}"))
-        self._before, _current = _current, name
+        self._name, self._before, _current = name, _current, name
 
     def __enter__(self) -> None:
-        pass
+        global _current
+        if _current != self._name:  # another call came in between
+            self._before, _current = _current, self._name
 
     def __exit__(self, *exception: Any) -> None:
         global _current

@@ -55,7 +55,7 @@ def walk(
     roots = list(roots)
     if captured is not None:
         on_the_way = _leading_to(captured, [edge for edge, _ in roots])
-        edge_at = {(node, index): edge for edge in captured for node, index, *_ in [edge]}
+        edge_at = {edge[:2]: edge for edge in captured}  # by node and index
     for (root, index, _, _), gradient in roots:
         if root is not None:
             if -root.sequence not in waiting:
@@ -90,7 +90,7 @@ def walk(
                 if gradient is None or user is None:
                     continue
                 if type(gradient) is not ndarray or gradient.dtype is not dtype or gradient.shape != shape:
-                    gradient = _fitting(node, gradient, shape, dtype)
+                    gradient = _fitting(node, gradient, shape, dtype, grad_outputs)
                 key = -user.sequence
                 if key in waiting:
                     arrived = waiting[key][1]
@@ -103,7 +103,7 @@ def walk(
                         arrived[index] = add(before, gradient, out=before if (key, index) in sums else None)
                         sums.add((key, index))
                 else:
-                    if user.keeps_gradient and _is_shared(gradient, node, grad_outputs, grad_inputs):
+                    if user.keeps_gradient and not (node.gives_gradients_away and owns_memory(gradient)):
                         gradient = gradient.copy()  # (what is added to another gradient becomes a new array anyway)
                     arrived = [None] * user.output_count
                     arrived[index] = gradient
@@ -156,17 +156,6 @@ def _fill_missing(node: Function, grad_outputs: list) -> None:
             grad_outputs[index] = xp.zeros(shape, dtype)
 
 
-def _is_shared(gradient: Any, node: Function, grad_outputs: list, grad_inputs: tuple) -> bool:
-    """True where something else holds the memory of `gradient`: a leaf then needs a copy of its own."""
-    if not owns_memory(gradient):
-        return True
-    for others in (grad_outputs, node.saved or ()):
-        for other in others:
-            if other is gradient:
-                return True
-    return [other is gradient for other in grad_inputs].count(True) > 1
-
-
 def _wrong_number(node: Function, grad_inputs: tuple) -> str:
     return (
         f"{node.name()}.backward returned an incorrect number of gradients "
@@ -175,11 +164,11 @@ def _wrong_number(node: Function, grad_inputs: tuple) -> str:
     )
 
 
-def _fitting(node: Function, gradient: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+def _fitting(node: Function, gradient: Any, shape: tuple[int, ...], dtype: Any, grad_outputs: list) -> Any:
     """`gradient` in this shape: summed over the dimensions along which the input was broadcast. Else RuntimeError."""
     if not is_array(gradient):
         raise RuntimeError(f"{node.name()}.backward returned {type(gradient).__name__}, expected an array or None")
-    if node.broadcasts and gradient.ndim >= len(shape):
+    if node.broadcasts and gradient.shape == grad_outputs[0].shape:
         gradient = sum_to_shape(gradient, shape)
     if gradient.shape != shape or gradient.dtype != dtype:
         raise RuntimeError(

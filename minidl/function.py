@@ -52,6 +52,7 @@ class Function:
     broadcasts = False  # True where inputs are broadcast together: the engine sums each one's gradient to its shape
     multiply_adds = 0  # that forward took; the operations with a matrix product set it
     keeps_gradient = False  # True for the end of the graph at a leaf, which stores the array that it is given
+    gives_gradients_away = False  # True: backward returns new arrays that nothing else holds; a leaf need not copy them
 
     def forward(self, *arrays: Any, **options: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__}.forward is not defined")

@@ -163,7 +163,7 @@ class AccumulateGrad(Function):
     def __init__(self, variable: Tensor):
         self._variable = weakref.ref(variable)  # which has this node as its `_leaf`
         self.sequence = next_sequence()
-        if variable._hooks:
+        if variable._hooks is not None:  # the list itself: hooks may come and go until backward
             self.hooks = {0: variable._hooks}
 
     @property
@@ -172,11 +172,16 @@ class AccumulateGrad(Function):
         return self._variable()
 
     def backward(self, grad_output: Any) -> tuple[()]:
-        if self.hooks:  # a hook may have kept the array
-            grad_output = grad_output.copy()
         leaf = self.variable
-        if leaf is None:
+        if leaf is None or not leaf._requires_grad:
             return ()
+        if leaf._data.shape != grad_output.shape or leaf._data.dtype != grad_output.dtype:
+            message = "the data of a leaf was replaced by other data since the graph was recorded"
+            raise RuntimeError(
+                explain("AccumulateGrad", message, {"gradient": grad_output, "leaf": leaf}, help="run forward again")
+            )
+        if self.hooks and self.hooks[0]:  # a hook may have kept the array
+            grad_output = grad_output.copy()
         if leaf._grad is None:
             leaf._grad = _wrap(grad_output)
         else:
@@ -252,7 +257,7 @@ class Tensor(_Conversions):
 
     _data: Any
     _requires_grad: bool = False
-    _edge: engine.Edge | None = None  # grad_fn, and which of its outputs this is
+    _edge: engine.Edge | None = None  # grad_fn, which of its outputs this is, and the shape and dtype of that
     _grad: Tensor | None = None
     _hooks: list | None = None
     _leaf: engine.Edge | None = None  # of a leaf: its AccumulateGrad, once there is one

@@ -615,3 +615,66 @@ def test_listeners_see_every_operation_recorded_or_not():
     assert [(name, first) for name, first, _ in seen] == [("Mul", True), ("Split", True)]
     assert seen[0][2] is y
     assert seen[1][2] is parts
+
+
+@pytest.mark.parametrize("retain", [False, True])
+def test_a_leaf_keeps_no_array_that_backward_still_holds(retain):
+    """As students write it: the derivative is a constant, on `self` or outside."""
+    slope = numpy.array([1.0, 2.0, 3.0], "float32")
+
+    class Scale(Function):
+        def forward(self, x):
+            self.slope = slope
+            return x * slope
+
+        def backward(self, grad_output):
+            return self.slope
+
+    x = minidl.ones(3, requires_grad=True)
+    for times in (1, 2, 3):
+        y = apply(Scale, x).sum()
+        y.backward(retain_graph=retain)
+        assert x.grad.tolist() == [times, 2 * times, 3 * times]
+    assert slope.tolist() == [1, 2, 3]
+    (found,) = minidl.autograd.grad(apply(Scale, x).sum(), x)
+    found.data[...] = 0
+    assert slope.tolist() == [1, 2, 3]
+
+
+def test_hooks_of_a_leaf_that_come_and_go():
+    x = minidl.ones(3, requires_grad=True)
+    x.register_hook(lambda gradient: gradient * 100).remove()
+    y = (x * 2).sum()
+    seen = []
+    x.register_hook(lambda gradient: seen.append(gradient.tolist()))
+    y.backward()
+    assert seen == [[2, 2, 2]] and x.grad.tolist() == [2, 2, 2]
+
+
+def test_a_leaf_that_changed_since_forward():
+    x = minidl.ones(3, requires_grad=True)
+    y = (x * 2).sum()
+    x.requires_grad_(False)
+    y.backward()  # nobody asks for the gradient any more, as in PyTorch
+    assert x.grad is None
+    x.requires_grad_()
+    y = (x * 2).sum()
+    x.data = numpy.ones(1, "float32")
+    with pytest.raises(RuntimeError, match="data of a leaf was replaced"):
+        y.backward()
+    assert x.grad is None
+
+
+@pytest.mark.parametrize("wrong", [(5, 3), (4, 2, 3), (1, 3)])
+def test_only_a_gradient_in_the_shape_of_the_output_is_summed(wrong):
+    class Wrong(minidl.ops.Mul):
+        def backward(self, grad_output):
+            return numpy.ones(wrong, "float32"), None
+
+    a, b = minidl.ones(1, 3, requires_grad=True), minidl.ones(2, 3)
+    y = apply(Wrong, a, b).sum()
+    if wrong == (1, 3):
+        y.backward()
+    else:
+        with pytest.raises(RuntimeError, match="invalid gradient"):
+            y.backward()

@@ -368,20 +368,6 @@ def test_input_and_output_changed_in_place():
     assert "backward: output 0 was changed in place" in message(lambda x: apply(BackwardOutput, x), leaf(3))
 
 
-def test_gradient_in_the_memory_of_the_input():
-    class Alias(Function):
-        """Returns its input as the gradient."""
-
-        def forward(self, x):
-            self.x = x
-            return x * 1.0
-
-        def backward(self, grad_output):
-            return self.x
-
-    assert "lies in the memory of the input" in message(lambda x: apply(Alias, x), leaf(3))
-
-
 def test_randomness():
     def dropout(x):
         return x * Tensor((default_generator.numpy.random(x.shape) < 0.5) * 2.0)

@@ -32,6 +32,8 @@ class Conv2d(Function):
     Yu & Koltun, ICLR 2016.
     """
 
+    gives_gradients_away = True
+
     def forward(self, x, weight, bias, *, stride, padding, dilation, groups):
         need_x, need_weight, _ = self.needs_input_grad
         self.save_for_backward(x if need_weight else None, weight if need_x else None)

@@ -49,6 +49,8 @@ class Linear(Function):
     x: (..., K), weight: (F, K), bias: (F,) or None, y: (..., F). The dimensions in front of K are taken as one (rows).
     """
 
+    gives_gradients_away = True
+
     def forward(self, x, weight, bias):
         need_x, need_weight, _ = self.needs_input_grad
         self.save_for_backward(x if need_weight else None, weight if need_x else None)

@@ -83,7 +83,7 @@ class MaxPool2d(Function):
             won = winner[windows] == self.first_tap - (kh * self.geometry[0][1] + kw)
             pixels += masked(grad_output[windows], won)
         for first, part in enumerate(apart):
-            if len(apart) > 1:
+            if part is not grad_x:
                 grad_x[..., first :: len(apart)] = part
 
 
