@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import contextvars
 import importlib
+import operator
 import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from functools import cache
+from itertools import pairwise
 from typing import Any, TypeVar
 
 from minidl.errors import explain
@@ -29,8 +31,11 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def _available_cores() -> int:
-    """The cores that this process may use, which can be fewer than the machine has."""
+def _first_number() -> int:
+    """OMP_NUM_THREADS, which other libraries read too; else the cores that this process may use, not all there are."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdecimal() and int(wanted) > 0:
+        return int(wanted)
     if hasattr(os, "process_cpu_count"):
         return os.process_cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
@@ -38,24 +43,26 @@ def _available_cores() -> int:
     return os.cpu_count() or 1
 
 
-_threads = _available_cores()
-_pool: ThreadPoolExecutor | None = None
+_threads = _first_number()
+_pool: tuple[int, ThreadPoolExecutor] | None = None  # the number of its threads, and the pool
 _here = threading.local()  # whether this thread is a worker already
 
 
 def get_num_threads() -> int:
-    """How many threads an operation is shared out to: at first, the cores that this process may use."""
+    """How many threads an operation is shared out to: at first $OMP_NUM_THREADS, or the cores of this process."""
     return _threads
 
 
 def set_num_threads(number: int) -> None:
-    """Share operations out to `number` threads; 1: none but the caller's. RuntimeError below 1, TypeError for no int.
+    """Share operations out to `number` threads; 1: none but the caller's.
 
-    The results differ by rounding only: what is added up in pieces is added in another order.
+    The results differ by rounding only: what is added up in pieces is added in another order. RuntimeError below 1,
+    TypeError for what is no integer.
     """
     global _threads
-    if isinstance(number, bool) or not isinstance(number, int):
+    if isinstance(number, bool) or not hasattr(number, "__index__"):
         raise TypeError(explain("set_num_threads", f"expects an int, but got {type(number).__name__}"))
+    number = operator.index(number)
     if number < 1:
         raise RuntimeError(explain("set_num_threads", f"expects a positive integer, got {number}"))
     _threads = number
@@ -67,8 +74,19 @@ def _forget_pool() -> None:
     _pool = None  # its threads end by themselves when the last work in it is done
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)  # threads do not live on in a forked process
+def _workers() -> ThreadPoolExecutor:
+    global _pool
+    wanted, known = max(_threads - 1, 1), _pool  # read once: another thread may set them meanwhile
+    if known is None or known[0] != wanted:
+        _pool = known = wanted, ThreadPoolExecutor(wanted, "minidl", _begin_worker)
+    return known[1]
+
+
+def _begin_worker() -> None:
+    """With OpenMP, BLAS has a number of threads for each thread that calls it; else there is one for all of them."""
+    for library in _blas_libraries():
+        if getattr(library, "threading_layer", None) == "openmp":
+            library.set_num_threads(1)
 
 
 def parallel_map(function: Callable[[Item], Result], items: Sequence[Item], numbers: int) -> list[Result]:
@@ -78,21 +96,18 @@ def parallel_map(function: Callable[[Item], Result], items: Sequence[Item], numb
     NumPy's matrix products inside run on one thread each. An exception of `function` is raised here, when every
     thread has stopped. Called inside a `function`, it goes on in that one thread.
     """
-    global _pool
     if getattr(_here, "is_worker", False):
         return [function(item) for item in items]
-    workers = min(_threads, len(items)) if numbers >= LARGE else 1
-    if workers < 2:
+    wanted = min(_threads, len(items)) if numbers >= LARGE else 1
+    if wanted < 2:
         with one_blas_thread():
             return [function(item) for item in items]
-    if _pool is None:
-        _pool = ThreadPoolExecutor(_threads - 1, thread_name_prefix="minidl")
     results: list[Any] = [None] * len(items)
     pending = deque(range(len(items)))
 
     def work() -> None:
-        _here.is_worker = True
         try:
+            _here.is_worker = True
             while (number := _next_of(pending)) is not None:
                 results[number] = function(items[number])
         except BaseException:
@@ -102,24 +117,40 @@ def parallel_map(function: Callable[[Item], Result], items: Sequence[Item], numb
             _here.is_worker = False
 
     with one_blas_thread():
-        # In a copy of this thread's context, where numpy.errstate keeps what the user set.
-        others = [_pool.submit(contextvars.copy_context().run, work) for _ in range(workers - 1)]
+        others: list[Future] = []
         try:
+            with suppress(RuntimeError):  # no thread can be started (any more): this one does it all
+                for _ in range(wanted - 1):
+                    # In a copy of this thread's context, where numpy.errstate keeps what the user set.
+                    others.append(_workers().submit(contextvars.copy_context().run, work))
             work()
         finally:
-            # Wait for those that have begun: they write into arrays that are in use.
-            errors = [None if other.cancel() else other.exception() for other in others]
-    for error in errors:
-        if error is not None:
-            raise error
+            _wait_for(others, pending)  # they write into arrays that are in use
+    for other in others:
+        if not other.cancelled():
+            other.result()
     return results
 
 
+def _wait_for(others: list[Future], pending: deque[int]) -> None:
+    """Wait for those that have begun, also where Ctrl-C comes in between; the others need not begin."""
+    waiting = [other for other in others if not other.cancel()]
+    try:
+        wait(waiting)
+    except BaseException:
+        pending.clear()
+        wait(waiting)
+        raise
+
+
 def slices(length: int, most: int) -> list[slice]:
-    """range(length) in slices of equal size: of at most `most` (and at least 1), and one for each thread at least."""
+    """range(length) in slices of equal size, give or take 1, the longest first: of at most `most`, or of 1.
+
+    There is one for each thread at least, unless `length` is less.
+    """
     count = max(-(-length // max(most, 1)), min(get_num_threads(), length), 1)
-    step = max(-(-length // count), 1)
-    return [slice(start, min(start + step, length)) for start in range(0, length, step)]
+    ends = [-(-length * i // count) for i in range(count + 1)]
+    return [slice(start, end) for start, end in pairwise(ends)]
 
 
 def _next_of(pending: deque[int]) -> int | None:
@@ -165,6 +196,25 @@ def one_blas_thread() -> Iterator[None]:
         with _blas_lock:
             _blas_users -= 1
             if _blas_users == 0:
-                for library, number in _blas_before:
-                    if number != 1:
-                        library.set_num_threads(number)
+                _restore_blas()
+
+
+def _restore_blas() -> None:
+    for library, number in _blas_before:
+        if number != 1:
+            library.set_num_threads(number)
+
+
+def _begin_child() -> None:
+    """In a forked process: no thread but this one lives on, whatever the others were in the middle of."""
+    global _blas_lock, _blas_users
+    _forget_pool()
+    _blas_lock = threading.Lock()
+    _here.is_worker = False
+    if _blas_users:
+        _blas_users = 0
+        _restore_blas()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_child)

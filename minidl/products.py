@@ -1,7 +1,7 @@
 """Matrix products on all cores: a @ b, cut into as many pieces as there are threads.
 
-NumPy's library (BLAS) has threads of its own. They are left alone: after each product they wait awake for the next one,
-for milliseconds, in the way of the threads that minidl's other operations run on (parallel.py).
+NumPy's library (BLAS) has threads of its own. Here it gets one: after each product its others wait awake for the next
+one, for milliseconds, in the way of the threads that minidl's other operations run on (parallel.py).
 """
 
 from __future__ import annotations
@@ -14,19 +14,26 @@ from minidl import buffers
 from minidl.parallel import one_blas_thread, parallel_map, slices
 
 FEW = 64  # rows
-SMALL = 1 << 18  # multiplications and additions: BLAS takes one thread of itself
+# Multiplications and additions; below, BLAS takes one thread of itself: of matrices, and where one is a vector.
+SMALL = 1 << 18
+SMALL_WITH_VECTOR = 1 << 13
 
 
 def matmul(a: Any, b: Any) -> Any:
     """a @ b for arrays of any dimensions, on the host or a GPU."""
-    if type(a) is not numpy.ndarray or a.size * b.shape[-1] < SMALL:
+    if type(a) is not numpy.ndarray:
         return a @ b
-    if a.ndim != 2 or b.ndim != 2 or a.dtype != b.dtype:
+    has_vector = a.ndim == 1 or b.ndim == 1 or a.shape[-2] == 1 or b.shape[-1] == 1
+    work = a.size * (1 if b.ndim == 1 else b.shape[-1])
+    if work < (SMALL_WITH_VECTOR if has_vector else SMALL):
+        return a @ b
+    if a.ndim == 1 or b.ndim == 1 or a.dtype != b.dtype:
         with one_blas_thread():
             return a @ b
-    out = buffers.empty((len(a), b.shape[1]), a.dtype)
-    if len(a) < FEW and b.T.flags.c_contiguous:  # a few images and all weights of a layer: BLAS likes these as rows
-        transposed = numpy.empty(out.T.shape, out.dtype)
+    stack = numpy.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    out = buffers.empty((*stack, a.shape[-2], b.shape[-1]), a.dtype)
+    if not stack and len(a) < FEW and b.T.flags.c_contiguous:  # a few images and all weights of a layer: BLAS likes
+        transposed = numpy.empty(out.T.shape, out.dtype)  # these as rows
         _in_pieces(b.T, a.T, transposed)
         out[...] = transposed.T
     else:
@@ -35,9 +42,11 @@ def matmul(a: Any, b: Any) -> Any:
 
 
 def _in_pieces(a: numpy.ndarray, b: numpy.ndarray, out: numpy.ndarray) -> None:
-    rows, columns = out.shape
-    work = out.size * a.shape[1]
-    if rows >= columns:
-        parallel_map(lambda piece: numpy.matmul(a[piece], b, out=out[piece]), slices(rows, rows), work)
+    *stack, rows, columns = out.shape
+    work = out.size * a.shape[-1]
+    if stack and stack[0] > 1 and a.ndim == b.ndim and len(a) == len(b):  # whole products: those of groups, or images
+        parallel_map(lambda i: numpy.matmul(a[i], b[i], out=out[i]), slices(stack[0], stack[0]), work)
+    elif rows >= columns:
+        parallel_map(lambda i: numpy.matmul(a[..., i, :], b, out=out[..., i, :]), slices(rows, rows), work)
     else:
-        parallel_map(lambda piece: numpy.matmul(a, b[:, piece], out=out[:, piece]), slices(columns, columns), work)
+        parallel_map(lambda i: numpy.matmul(a, b[..., i], out=out[..., i]), slices(columns, columns), work)

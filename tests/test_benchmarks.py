@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from minidl import buffers, parallel
 from tests.benchmarks import memory, networks, operations, scaling
 from tests.benchmarks.plots import Bars, ratio_figure, scaling_figure
 from tests.benchmarks.resident import memory as resident
@@ -136,6 +137,17 @@ def test_both_libraries_compute_the_same(monkeypatch):
 def test_training_leaks_nothing():
     """LeNet-5, from train step 50 to step 500. The output of its first convolution, kept each time, would be 68 MB."""
     assert memory.growth(batch=8) < 4_000_000
+
+
+@pytest.mark.skipif(resident() is None, reason="this system does not say how much memory a process holds")
+def test_threads_and_recycled_memory_leak_nothing():
+    """The same with limits so low that threads and recycled memory serve its small arrays too."""
+    assert memory.growth(batch=8, subject="tests.test_benchmarks:step_with_low_limits") < 4_000_000
+
+
+def step_with_low_limits(library, **arguments):
+    buffers.WORTH_KEEPING, parallel.LARGE = 1 << 12, 1 << 12
+    return networks_subject("train")(library, **arguments)
 
 
 @pytest.mark.skipif(resident() is None, reason="this system does not say how much memory a process holds")

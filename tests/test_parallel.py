@@ -1,6 +1,7 @@
 """Threads: order, errors, BLAS as it was, warnings, forked processes. And memory that is used again."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -11,6 +12,15 @@ import pytest
 
 import minidl
 from minidl import buffers, memory, parallel
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+
+
+def run_program(text):
+    """What a Python process of its own prints."""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", text], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 @pytest.fixture
@@ -109,7 +119,7 @@ def test_set_num_threads_refuses():
     assert minidl.get_num_threads() >= 1
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@needs_fork
 def test_a_forked_process_has_threads_of_its_own():
     program = """
 import os
@@ -122,13 +132,141 @@ if child == 0:
     os._exit(0 if parallel.parallel_map(abs, [-3, -4], 5) == [3, 4] else 1)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, timeout=60)
-    assert done.stdout.strip() == "0", done.stderr
+    assert run_program(program) == "0"
 
 
-def test_slices():
-    for length, most in ((10, 3), (1, 5), (7, 100), (0, 4), (5, 0)):
+@needs_fork
+def test_a_forked_process_inherits_nobodys_locks():
+    """Another thread was inside an operation at the time of the fork: its locks are never released in the child."""
+    program = """
+import os, signal
+import minidl
+from minidl import buffers, parallel
+threads = [library.get_num_threads() for library in parallel._blas_libraries()]
+parallel.one_blas_thread().__enter__()
+parallel._blas_lock.acquire()
+buffers._lock.acquire()
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    same = threads == [library.get_num_threads() for library in parallel._blas_libraries()]
+    a = minidl.ones(1000, 1000)
+    os._exit(0 if same and (a + a).sum().item() == 2_000_000 else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert run_program(program) == "0"
+
+
+def test_work_goes_on_where_no_thread_can_be_started(three_threads, monkeypatch):
+    def submit(*arguments):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(parallel.ThreadPoolExecutor, "submit", submit)
+    assert parallel.parallel_map(abs, range(-9, 0), 9) == list(range(9, 0, -1))
+
+
+def test_a_training_that_outlives_the_main_thread():
+    program = """
+import threading, time
+from minidl import parallel
+parallel.set_num_threads(2)
+parallel.LARGE = 1
+def train():
+    while threading.main_thread().is_alive():
+        time.sleep(0.01)
+    time.sleep(0.1)
+    print(parallel.parallel_map(abs, [-1, -2, -3], 5))
+threading.Thread(target=train).start()
+"""
+    assert run_program(program) == "[1, 2, 3]"
+
+
+def test_the_number_of_threads_may_change_during_work(monkeypatch):
+    monkeypatch.setattr(parallel, "LARGE", 1)
+    before, stop = parallel.get_num_threads(), threading.Event()
+
+    def change():
+        while not stop.is_set():
+            for number in (1, 2, 3):
+                parallel.set_num_threads(number)
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        for _ in range(300):
+            assert parallel.parallel_map(abs, range(-5, 0), 5) == [5, 4, 3, 2, 1]
+    finally:
+        stop.set()
+        thread.join()
+        parallel.set_num_threads(before)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timer that interrupts")
+def test_ctrl_c_waits_for_those_who_write(monkeypatch):
+    """Once while this thread works, once while it waits for the other one."""
+    monkeypatch.setattr(parallel, "LARGE", 1)
+    before, main = parallel.get_num_threads(), threading.get_ident()
+    parallel.set_num_threads(2)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    handler = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for mine in (0.6, 0.0):
+            finished = []
+
+            def work(_, mine=mine, finished=finished):
+                time.sleep(mine if threading.get_ident() == main else 0.4)
+                finished.append(threading.get_ident() != main)
+
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            with pytest.raises(KeyboardInterrupt):
+                parallel.parallel_map(work, range(2), 5)
+            assert True in finished and parallel._blas_users == 0
+    finally:
+        signal.signal(signal.SIGALRM, handler)
+        parallel.set_num_threads(before)
+
+
+def test_one_thread_means_one_also_for_blas(monkeypatch):
+    """Every product of some size runs while BLAS is limited."""
+    limited = []
+    matmul = numpy.matmul
+
+    def watch(*arguments, **options):
+        limited.append(parallel._blas_users > 0)
+        return matmul(*arguments, **options)
+
+    monkeypatch.setattr(numpy, "matmul", watch)
+    F = minidl.nn.functional
+    images, weight = minidl.randn(4, 16, 24, 24), minidl.randn(16, 16, 3, 3)
+    F.conv2d(images, weight)
+    F.conv2d(images, minidl.randn(16, 8, 3, 3), groups=2)
+    F.conv_transpose2d(images, weight)
+    with minidl.use_algorithm("im2col"):
+        F.conv2d(images, weight)
+    minidl.matmul(minidl.randn(200, 200), minidl.randn(200, 200))
+    minidl.matmul(minidl.randn(1, 2000), minidl.randn(2000, 130))
+    assert len(limited) >= 6 and all(limited)
+
+
+def test_the_first_number_of_threads(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert parallel._first_number() == 3
+    for nonsense in ("", "0", "many", "2,1"):
+        monkeypatch.setenv("OMP_NUM_THREADS", nonsense)
+        assert 1 <= parallel._first_number() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize("threads", [1, 3, 7])
+def test_slices(threads, monkeypatch):
+    monkeypatch.setattr(parallel, "_threads", threads)
+    for length, most in ((10, 3), (1, 5), (7, 100), (10, 100), (0, 4), (5, 0)):
         found = parallel.slices(length, most)
+        lengths = [piece.stop - piece.start for piece in found]
+        assert len(found) >= min(threads, length)
+        assert lengths[0] == max(lengths) <= min(lengths) + 1
         assert [i for piece in found for i in range(length)[piece]] == list(range(length))
         assert all(piece.stop - piece.start <= max(most, 1) for piece in found)
 
@@ -190,12 +328,60 @@ def test_empty_cache_gives_memory_back():
     assert buffers._idle == 0 and not buffers._shelf
 
 
+def test_memory_that_is_held_is_used_before_an_error(monkeypatch):
+    """As where the process may have no more: what lies idle is given back first, and then it is a MemoryError."""
+    minidl.empty_cache()
+    del_me = [buffers.empty((1 << 20,), "float32") for _ in range(3)]
+    del del_me
+    fresh, others = buffers._map, buffers._lent
+
+    def limited(size):
+        if buffers._idle + buffers._lent - others + size > 20 << 20:
+            raise OSError(12, "Cannot allocate memory")
+        return fresh(size)
+
+    monkeypatch.setattr(buffers, "_map", limited)
+    array = buffers.empty((18 << 20,), "uint8")
+    with pytest.raises(MemoryError, match="unable to allocate 40 MiB"):
+        buffers.empty((40 << 20,), "uint8")
+    del array
+    monkeypatch.undo()
+    minidl.empty_cache()
+
+
+def test_what_was_needed_once_is_not_held_for_ever(monkeypatch):
+    monkeypatch.setattr(buffers, "LATELY", 10)
+    minidl.empty_cache()
+    start = buffers._lent
+    buffers.empty((200 << 20,), "uint8")
+    for _ in range(30):
+        buffers.empty((1 << 20,), "uint8")
+    assert buffers._idle + buffers._lent - start <= 10 << 20
+
+
+def test_empty_cache_reaches_the_workspaces():
+    buffers.workspace("test", (100,), "float32")
+    spaces = buffers._here.spaces.by_name
+    assert "test" in spaces
+    minidl.empty_cache()
+    assert not spaces
+
+
+def test_a_view_of_the_base_is_harmless():
+    array = buffers.empty((1 << 20,), "uint8")
+    lent = buffers._lent
+    view = array.base[:10]
+    del view
+    buffers.empty((1 << 20,), "uint8")
+    assert buffers._lent >= lent  # `array` still has its memory
+
+
 def test_no_more_is_held_than_twice_what_was_in_use():
     minidl.empty_cache()
     start = buffers._lent
     for size in range(1, 40):
         buffers.empty((size << 17,), "uint8" if size % 2 else "float32")
-        assert buffers._idle + buffers._lent - start <= buffers.HOLD * max(buffers._most_lent, size << 19)
+        assert buffers._idle + buffers._lent - start <= buffers.HOLD * max(*buffers._most_lent, size << 19)
     minidl.empty_cache()
 
 

@@ -23,8 +23,7 @@ from itertools import pairwise
 from minidl.algorithm import in_blocks
 from minidl.backend import array_module, empty
 from minidl.buffers import workspace
-from minidl.elementwise import over_images
-from minidl.ops.blocked_batch_norm import rows_of, sum_of_rows
+from minidl.ops.channels_last import CHANNELS_LAST, channels_last, rows_of, sum_of_rows
 from minidl.ops.im2col import output_size
 from minidl.parallel import get_num_threads, parallel_map
 
@@ -33,7 +32,6 @@ MOST_BYTES = 1 << 25
 FEWER = 2  # times fewer output channels than input channels, but at least ENOUGH: then the product comes first
 ENOUGH = 16
 SHORT_RUN = 16  # numbers: copied one by one, these take less time than to begin with them
-CHANNELS_LAST = (0, 2, 3, 1)  # the dimensions of (N, C, H, W) from the outermost in memory on
 
 
 def serves(x, weight, stride, dilation):
@@ -101,7 +99,7 @@ def correlate(xh, filters, yh, corner, stride, dilation, bias=None):
     def compute(block):
         out = yh[block]
         in_place = out.flags.c_contiguous
-        y = out if in_place else workspace("output", out.shape, xh.dtype)
+        y = out if in_place else workspace("correlate.output", out.shape, xh.dtype)
         if from_products:
             add_products(xh, block, filters, y, corner, dilation)
         else:
@@ -126,10 +124,10 @@ def add_products(xh, block, filters, y, corner, dilation):
     height, width = count + (KH - 1) * dilation[0], OW + (KW - 1) * dilation[1]
     pixels = _rectangle(xh[images], rows.start + corner[0], corner[1], height, width, channels_last=True)
     if not pixels.flags.c_contiguous:
-        copied = workspace("padded", pixels.shape, xh.dtype)
+        copied = workspace("add_products.pixels", pixels.shape, xh.dtype)
         copied[...] = pixels
         pixels = copied
-    product = workspace("product", (len(pixels), height, width, F), xh.dtype)
+    product = workspace("add_products.product", (len(pixels), height, width, F), xh.dtype)
     for kh in range(KH):
         for kw in range(KW):
             array_module(xh).matmul(pixels.reshape(-1, C), filters[kh, kw], out=product.reshape(-1, F))
@@ -161,7 +159,7 @@ def weight_gradient(x, grad_output, stride, padding, dilation, kernel_size):
                 xp.matmul(dy.T, columns, out=total)
                 first = False
             else:
-                total += xp.matmul(dy.T, columns, out=workspace("product", (F, K), xh.dtype))
+                total += xp.matmul(dy.T, columns, out=workspace("weight_gradient.product", (F, K), xh.dtype))
         return grad_weight
 
     # A product of few rows is soon done, and then added to all of the gradient: the larger that is, the more rows.
@@ -207,10 +205,10 @@ def columns_of(xh, block, OW, kernel_size, corner, stride, dilation):
         return windows.reshape(M, K)
     if by_tap:
         taps = windows.transpose(3, 4, 5, 0, 1, 2)
-        columns = workspace("columns", taps.shape, xh.dtype)
+        columns = workspace("columns_of", taps.shape, xh.dtype)
         columns[...] = taps
         return columns.reshape(K, M).T
-    columns = workspace("columns", windows.shape, xh.dtype)
+    columns = workspace("columns_of", windows.shape, xh.dtype)
     columns[...] = windows
     return columns.reshape(M, K)
 
@@ -225,9 +223,9 @@ def _rectangle(xh, h, w, height, width, channels_last):
     if h >= 0 and w >= 0 and h + height <= H and w + width <= W and (C == 1 or unit == xh.itemsize):
         return xh[:, h : h + height, w : w + width]
     if channels_last:
-        padded = workspace("padded", (N, height, width, C), xh.dtype)
+        padded = workspace("_rectangle", (N, height, width, C), xh.dtype)
     else:
-        padded = workspace("padded", (N, C, height, width), xh.dtype).transpose(0, 2, 3, 1)
+        padded = workspace("_rectangle", (N, C, height, width), xh.dtype).transpose(0, 2, 3, 1)
     rows = slice(min(max(0, -h), height), max(min(height, H - h), 0))
     columns = slice(min(max(0, -w), width), max(min(width, W - w), 0))
     padded[:, : rows.start] = 0
@@ -247,21 +245,3 @@ def blocks(counts, bytes_of_row, size):
         return [(slice(n, n + 1), slice(h, min(h + rows, OH))) for n in range(N) for h in range(0, OH, rows)]
     images = min(rows // OH, max(1, -(-N // get_num_threads())))
     return [(slice(n, min(n + images, N)), slice(0, OH)) for n in range(0, N, images)]
-
-
-def channels_last(x):
-    """(N, C, H, W) as (N, H, W, C): a view."""
-    return x.transpose(0, 2, 3, 1)
-
-
-def laid_out(x):
-    """x with its channels last in memory, and no gaps: x itself if it is, else a copy."""
-    if channels_last(x).flags.c_contiguous:
-        return x
-    copied = empty(x, x.shape, CHANNELS_LAST)
-
-    def copy(images):
-        copied[images] = x[images]
-
-    over_images(copy, x)
-    return copied

@@ -6,7 +6,9 @@ import math
 
 from minidl.function import Function
 from minidl.ops import blocked_convolution
+from minidl.ops.channels_last import laid_out
 from minidl.ops.im2col import col2im, im2col, input_size, output_size
+from minidl.products import matmul
 
 
 class Conv2d(Function):
@@ -47,7 +49,7 @@ class Conv2d(Function):
 
         columns = im2col(x, weight.shape[2:], stride, padding, dilation)  # (C, KH, KW, N, OH, OW)
         N, OH, OW = columns.shape[3:]
-        y = _filters(weight, groups) @ _windows(columns, groups)  # (G, F/G, N*OH*OW)
+        y = matmul(_filters(weight, groups), _windows(columns, groups))  # (G, F/G, N*OH*OW)
         self.multiply_adds = y.size * math.prod(weight.shape[1:])  # each pixel of y takes all weights of its filter
         if bias is not None:
             y += bias.reshape(groups, -1, 1)
@@ -58,7 +60,7 @@ class Conv2d(Function):
         need_x, need_weight, need_bias = self.needs_input_grad
         (N, C, H, W), (F, _, KH, KW), G = self.x_shape, self.weight_shape, self.groups
         if self.in_blocks:
-            grad_output = blocked_convolution.laid_out(grad_output)
+            grad_output = laid_out(grad_output)
             return (
                 blocked_convolution.input_gradient(grad_output, weight, *self.geometry, (H, W)) if need_x else None,
                 blocked_convolution.weight_gradient(x, grad_output, *self.geometry, (KH, KW)) if need_weight else None,
@@ -71,11 +73,11 @@ class Conv2d(Function):
         grad_x = grad_weight = grad_bias = None
         if need_weight:
             columns = _windows(im2col(x, (KH, KW), *self.geometry), G)  # (G, C/G*KH*KW, N*OH*OW)
-            grad_weight = grad_y @ columns.transpose(0, 2, 1)  # (G, F/G, C/G*KH*KW)
+            grad_weight = matmul(grad_y, columns.transpose(0, 2, 1))  # (G, F/G, C/G*KH*KW)
             grad_weight = grad_weight.reshape(self.weight_shape)  # (F, C/G, KH, KW)
             del columns  # before the other array of that size is made
         if need_x:
-            grad_columns = _filters(weight, G).transpose(0, 2, 1) @ grad_y  # (G, C/G*KH*KW, N*OH*OW)
+            grad_columns = matmul(_filters(weight, G).transpose(0, 2, 1), grad_y)  # (G, C/G*KH*KW, N*OH*OW)
             grad_columns = grad_columns.reshape(C, KH, KW, N, OH, OW)
             grad_x = col2im(grad_columns, (H, W), *self.geometry)  # (N, C, H, W)
         if need_bias:
@@ -107,7 +109,7 @@ class ConvTranspose2d(Function):
         N, _, H, W = x.shape
         KH, KW = weight.shape[2:]
         F = weight.shape[1] * groups
-        columns = _filters(weight, groups).transpose(0, 2, 1) @ _channels(x, groups)  # (G, F/G*KH*KW, N*H*W)
+        columns = matmul(_filters(weight, groups).transpose(0, 2, 1), _channels(x, groups))  # (G, F/G*KH*KW, N*H*W)
         self.multiply_adds = x.size * math.prod(weight.shape[1:])  # each pixel of x meets all weights of its channel
         columns = columns.reshape(F, KH, KW, N, H, W)
         y = col2im(columns, input_size((H, W), (KH, KW), *self.geometry), *self.geometry)  # (N, F, OH, OW)
@@ -126,9 +128,9 @@ class ConvTranspose2d(Function):
             N, H, W = grad_columns.shape[3:]
             grad_columns = _windows(grad_columns, G)  # (G, F/G*KH*KW, N*H*W)
         if need_x:
-            grad_x = _images(_filters(weight, G) @ grad_columns, N, H, W)  # (N, C, H, W)
+            grad_x = _images(matmul(_filters(weight, G), grad_columns), N, H, W)  # (N, C, H, W)
         if need_weight:
-            grad_weight = _channels(x, G) @ grad_columns.transpose(0, 2, 1)  # (G, C/G, F/G*KH*KW)
+            grad_weight = matmul(_channels(x, G), grad_columns.transpose(0, 2, 1))  # (G, C/G, F/G*KH*KW)
             grad_weight = grad_weight.reshape(self.weight_shape)  # (C, F/G, KH, KW)
         if need_bias:
             grad_bias = grad_output.sum(axis=(0, 2, 3))

@@ -8,7 +8,8 @@ of one sample, LayerNorm the last dimensions of one sample. What they share, wit
     dx = r (g - mean(g) - centred r^2 mean(g centred)),  dw = sum(dy centred r),  db = sum(dy)
 
 The variance is the biased one, divided by m. It is computed from `centred`, in a second pass: mean(x^2) - mean(x)^2
-would lose its digits where the mean is large. Backward needs `centred` too, which is kept in place of x.
+would lose its digits where the mean is large. Backward needs `centred` too, which is kept in place of x (BatchNorm on a
+CPU keeps x, and says there how it gets by with one pass).
 L stands for all dimensions behind the channels together: H W of an image.
 """
 
@@ -20,6 +21,7 @@ from minidl.backend import array_module, empty_like
 from minidl.elementwise import over_images
 from minidl.function import Function
 from minidl.ops import blocked_batch_norm
+from minidl.ops.channels_last import images_like, rows_of, sum_of_rows
 
 
 class LocalResponseNorm(Function):
@@ -88,6 +90,9 @@ class BatchNorm(Function):
     Their gradient is part of dx. F.batch_norm moves the running statistics by them.
     mean, variance (C,) (evaluation): they are constants, so dx = dy w r, and the result is y alone.
 
+    On a CPU the same is computed a block of pixels at a time, on all cores: see blocked_batch_norm.py.
+    `minidl.use_algorithm("im2col")` makes what stands here run.
+
     Ioffe & Szegedy 2015, arXiv:1502.03167, Algorithm 1.
     """
 
@@ -145,7 +150,7 @@ class BatchNorm(Function):
 
     def _forward_in_blocks(self, x, weight, bias, mean, variance, eps):
         """The same; saved is x, which is there anyway, in place of `centred`."""
-        rows = blocked_batch_norm.rows_of(x)  # (m, C)
+        rows = rows_of(x)  # (m, C)
         if self.of_batch:
             mean, variance = blocked_batch_norm.statistics(rows)
         else:
@@ -154,7 +159,7 @@ class BatchNorm(Function):
         scale = r if weight is None else r * weight
         need_x, need_weight, *_ = self.needs_input_grad
         self.save_for_backward(x if need_weight or (need_x and self.of_batch) else None, mean, r, scale)
-        y = blocked_batch_norm.normalize(rows, mean, scale, bias, out=blocked_batch_norm.images_like(x))
+        y = blocked_batch_norm.normalize(rows, mean, scale, bias, out=images_like(x))
         if not self.of_batch:
             return y
         self.mark_non_differentiable(mean, variance)
@@ -163,21 +168,21 @@ class BatchNorm(Function):
     def _backward_in_blocks(self, grad_output):
         x, mean, r, scale = self.saved_tensors
         need_x, need_weight, need_bias, *_ = self.needs_input_grad
-        dy = blocked_batch_norm.rows_of(grad_output)  # (m, C)
+        dy = rows_of(grad_output)  # (m, C)
         grad_x = grad_weight = grad_bias = None
         if x is not None:
-            rows = blocked_batch_norm.rows_of(x)
+            rows = rows_of(x)
             grad_bias, dots = blocked_batch_norm.gradient_sums(dy, rows, mean)
             grad_weight = dots * r
         elif need_bias:
-            grad_bias = blocked_batch_norm.sum_of_rows(dy)
+            grad_bias = sum_of_rows(dy)
         if need_x:
-            grad_x = blocked_batch_norm.images_like(grad_output)
+            grad_x = images_like(grad_output)
             if self.of_batch:
                 slope = grad_weight * r / len(dy)
                 blocked_batch_norm.input_gradient(dy, rows, mean, grad_bias / len(dy), slope, scale, out=grad_x)
             else:
-                array_module(dy).multiply(dy, scale, out=blocked_batch_norm.rows_of(grad_x))
+                array_module(dy).multiply(dy, scale, out=rows_of(grad_x))
         return (
             grad_x,
             grad_weight if need_weight else None,

@@ -11,6 +11,7 @@ import math
 from minidl.backend import array_module, float32
 from minidl.function import Function
 from minidl.ops.shape import untake
+from minidl.products import matmul
 
 
 def _step(n, out, factor):
@@ -83,6 +84,6 @@ class InterpolateLinear(Function):
 def _product(matrix, x, dim):
     """`matrix` times x along dimension `dim`."""
     if dim == x.ndim - 1:
-        return x @ matrix.T
+        return matmul(x, matrix.T)
     lines = x.reshape((math.prod(x.shape[:dim]), x.shape[dim], math.prod(x.shape[dim + 1 :])))
-    return (matrix @ lines).reshape(x.shape[:dim] + (len(matrix),) + x.shape[dim + 1 :])  # (N, C, ..., out, ...)
+    return matmul(matrix, lines).reshape(x.shape[:dim] + (len(matrix),) + x.shape[dim + 1 :])  # (N, C, ..., out, ...)

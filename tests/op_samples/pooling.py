@@ -186,8 +186,12 @@ SAMPLES = [
     sample(
         ops.MaxPool2d, max_pool2d, "indices", distinct(rng, 2, 3, 4, 5), kernel_size=3, stride=1, return_indices=True
     ),
+    sample(ops.MaxPool2d, max_pool2d, "one pixel wide", distinct(rng, 2, 3, 8, 1), kernel_size=3, stride=2, padding=1),
+    sample(ops.MaxPool2d, max_pool2d, "one pixel high", distinct(rng, 2, 3, 1, 8), kernel_size=3, stride=2, padding=1),
+    sample(ops.MaxPool2d, max_pool2d, "steps wider than the image", distinct(rng, 2, 3, 4, 2), kernel_size=2, stride=5),
     sample(ops.MaxPool2d, max_pool2d, "unbatched", distinct(rng, 2, 4, 5), kernel_size=2, return_indices=True),
     sample(ops.AvgPool2d, avg_pool2d, "defaults", normal(rng, 2, 3, 4, 6), kernel_size=2),
+    sample(ops.AvgPool2d, avg_pool2d, "one pixel wide", normal(rng, 2, 3, 8, 1), kernel_size=3, stride=2, padding=1),
     sample(ops.AvgPool2d, avg_pool2d, "does not tile", normal(rng, 2, 2, 5, 7), kernel_size=(2, 3)),
     sample(ops.AvgPool2d, avg_pool2d, "padding", normal(rng, 2, 2, 5, 4), kernel_size=3, stride=2, padding=1),
     sample(
