@@ -13,6 +13,7 @@ are here, in both tasks.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy
 from matplotlib.axes import Axes
@@ -21,10 +22,10 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 import minidl
 from minidl import nn, optim
-from minidl.cli.arguments import CommandError
+from minidl.cli.arguments import CommandError, not_negative_int
 from minidl.cli.experiments.images import Images, draw_images
 from minidl.cli.experiments.nets import SmallAlexNet
-from minidl.cli.experiments.options import Option, Settings, not_negative_int, positive_ints, training_options
+from minidl.cli.experiments.options import Option, Settings, positive_ints, training_options
 from minidl.cli.experiments.results import Column, Measures, Results, Variant
 from minidl.cli.experiments.slide import (
     BLUE,
@@ -48,15 +49,22 @@ DESCRIPTION = """FC7 features carried to another task, beside pixels and an untr
 
 The task to learn from: the first half of the classes (or all those of another data set, --source). The other task: the
 second half (or all those of --data), from few labelled images of each class, by a linear classifier. Its features are
-FC7's of the net that has learnt, FC7's of the same net before it learnt, or the pixels. In both tasks an image lies anywhere
-in a larger, black one. The error for each number of labelled images is the mean over several choices of them."""
+FC7's of the net that has learnt, FC7's of the same net before it learnt, or the pixels. In both tasks an image lies
+anywhere in a larger, black one. The error for each number of labelled images is the mean over several choices of them.
+"""
 
 NOTE = POINTS
 TITLE = "Features: what was learnt on one task, carried to another"
 
 OPTIONS = (
     *training_options(size=12, images=1200, test_images=590, epochs=40, lr=0.02, batch_size=32, seeds=5),
-    Option("shift", "pixels by which an image may lie away from the middle, on a ground that leaves room", 3, 1, not_negative_int),
+    Option(
+        "shift",
+        "pixels by which an image may lie away from the middle, on a ground that leaves room",
+        3,
+        1,
+        not_negative_int,
+    ),
     Option("source", "the data to learn features from, where it is another than --data", "", "", str, "D"),
     Option("shots", "labelled images of each class", (1, 2, 5, 10, 20, 50), (1, 2), positive_ints, "N,N"),
     Option("choices", "choices of labelled images that are averaged over", 5, 2),
@@ -82,7 +90,7 @@ def variants(settings: Settings) -> list[Variant]:
 
 
 def run(variant: Variant, seed: int, settings: Settings) -> Measures:
-    source, target = _tasks(settings, seed)
+    source, target = _anywhere(*_tasks(settings, seed), settings.shift, seed)
     minidl.manual_seed(seed)
     ground = source.shape[-1]
     model = SmallAlexNet(source.shape[0], ground, len(source.classes))
@@ -127,30 +135,41 @@ def _tasks(settings: Settings, seed: int) -> tuple[Images, Images]:
             f"of some class there are only {fewest} images to label, not {max(settings.shots)}: --shots lower, or "
             "--images higher"
         )
-    return _at_random_places(source, settings.shift, seed), _at_random_places(target, settings.shift, seed)
+    return source, target
 
 
-def _at_random_places(images: Images, shift: int, seed: int) -> Images:
-    """Each up to `shift` pixels from the middle of a black one, which is so large that nothing is cut off."""
+def _anywhere(source: Images, target: Images, shift: int, seed: int) -> tuple[Images, Images]:
+    """Every image somewhere on a black ground, up to `shift` pixels from its middle; nothing is cut off.
+
+    Only those to learn features from are in the middle, since training moves them in each epoch.
+    """
     numbers = numpy.random.default_rng(seed)
 
-    def placed(part: ArrayDataset) -> ArrayDataset:
-        count, channels, height, width = part.data.shape
-        ground = numpy.zeros((count, channels, height + 2 * shift, width + 2 * shift), part.data.dtype)
-        places = numbers.integers(2 * shift + 1, size=(count, 2)).tolist()
-        for larger, image, (top, left) in zip(ground, part.data, places, strict=True):
-            larger[:, top : top + height, left : left + width] = image
-        return ArrayDataset(ground, part.targets)
+    def placed(images: ArrayDataset) -> ArrayDataset:
+        return _on_a_ground(images, shift, numbers.integers(2 * shift + 1, size=(len(images), 2)))
 
-    train, test = placed(images.train), placed(images.test)
-    mean, std = (tuple(getattr(train.data, of)(axis=(0, 2, 3), dtype=float).tolist()) for of in ("mean", "std"))
-    return Images(train, test, images.classes, mean, std)
+    middle = _on_a_ground(source.train, shift, numpy.full((len(source.train), 2), shift))
+    mean, std = (tuple(values.tolist()) for values in (middle.data.mean((0, 2, 3)), middle.data.std((0, 2, 3))))
+    return (
+        replace(source, train=middle, test=placed(source.test), mean=mean, std=std),
+        replace(target, train=placed(target.train), test=placed(target.test), mean=mean, std=std),
+    )
+
+
+def _on_a_ground(images: ArrayDataset, shift: int, places: numpy.ndarray) -> ArrayDataset:
+    """(N, C, H, W) -> (N, C, H + 2 shift, W + 2 shift), each with its upper left corner at its place (row, column)."""
+    count, channels, height, width = images.data.shape
+    ground = numpy.zeros((count, channels, height + 2 * shift, width + 2 * shift), images.data.dtype)
+    for larger, image, (top, left) in zip(ground, images.data, places.tolist(), strict=True):
+        larger[:, top : top + height, left : left + width] = image
+    return ArrayDataset(ground, images.targets)
 
 
 def _examples(images: Images) -> list:
-    """For the slide: the first image (C, H, W) of each of the first classes."""
-    firsts = [numpy.flatnonzero(images.train.targets == label)[0] for label in range(len(images.classes))]
-    return numpy.round(images.train.data[firsts[:EXAMPLES]], 3).tolist()
+    """For the slide: the first test image (C, H, W) of each of the first classes."""
+    labels = images.test.targets
+    firsts = [index for label in range(EXAMPLES) for index in numpy.flatnonzero(labels == label)[:1]]
+    return numpy.round(images.test.data[firsts], 3).tolist()
 
 
 def _features(
@@ -241,7 +260,7 @@ def _draw_examples(axes: Axes, results: Results) -> None:
     """An image of each class: of the task that was learnt from, and of the new one below."""
     pictures = results.any_run(LEARNT)["pictures"]
     axes.set_axis_off()
-    for name, words, top in (("source", "Learnt from", 1.0), ("target", "The new task", 0.45)):
+    for name, words, top in (("source", "Learnt from", 0.97), ("target", "The new task", 0.56)):
         tiles = numpy.array(pictures[name]).transpose(0, 2, 3, 1)
         tiles = numpy.pad(tiles, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=1.0)  # a white line between them
         row = numpy.concatenate(list(tiles), axis=1)

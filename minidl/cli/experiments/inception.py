@@ -26,8 +26,8 @@ from minidl.nn import Module
 DESCRIPTION = """naive against bottleneck modules: cost, accuracy
 
 A convolution and a pooling, then Inception modules with a pooling after each second, the mean of each channel, a linear
-layer. The parallel filters (1x1, 3x3, 5x5) are the same in both nets; the one has 1x1 convolutions before the large ones
-and behind the pooling. Multiply-adds are counted as the operations run."""
+layer. The parallel filters (1x1, 3x3, 5x5) are the same in both nets; the one has 1x1 convolutions before the large
+ones and behind the pooling. Multiply-adds are counted as the operations run."""
 
 NOTE = POINTS
 TITLE = "Inception modules: naive, and with 1x1 bottlenecks"

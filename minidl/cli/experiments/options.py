@@ -103,8 +103,3 @@ def positive_ints(text: str) -> tuple[int, ...]:
     except argparse.ArgumentTypeError:
         raise argparse.ArgumentTypeError(f"must be ints of at least 1 such as 8,20,32, got {text!r}") from None
     return values
-
-
-def not_negative_int(text: str) -> int:
-    """An int of at least 0."""
-    return 0 if text == "0" else positive_int(text)
