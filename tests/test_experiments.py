@@ -477,7 +477,7 @@ def test_wrong_options(arguments, words, capsys):
         (["ensemble", "--partial"], "only cifar10 and cifar100 can be used in part"),
         (["ensemble", "--device", "quantum"], "quantum"),
         (["ensemble", "--lr", "1e30"], "2 nets, seed 0: "),
-        (["features", "--shots", "1,500"], "images to label, not 500"),
+        (["features", "--shots", "1,500"], "too few images to label: of some class "),
         (["filters", "--kernel", "4"], "--kernel must be odd, got 4"),
         (["filters", "--net", "resnet20"], "--net and --weights go together"),
         (["filters", "--net", "resnet21", "--weights", "x"], "there is no network 'resnet21'; did you mean"),

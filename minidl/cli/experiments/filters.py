@@ -212,6 +212,7 @@ def draw(figure: Figure, bottom: float, results: Results) -> None:
 
     pitch = (0.87 - bottom) / 4
     size = 0.9 * min(pitch, 0.7 / SHOWN * figure.get_figwidth() / figure.get_figheight())  # 0.1 lies between tiles
+    middle = 0.87 - pitch / 2  # of the first row
     learnt = results.settings.net or "after\nlearning"
     rows = (
         ("random\nweights", before),
@@ -220,11 +221,11 @@ def draw(figure: Figure, bottom: float, results: Results) -> None:
         ("found by a\nlater layer", later),
     )
     for number, (words, tiles) in enumerate(rows):
-        low = 0.87 - (number + 1) * pitch
+        low = middle - number * pitch - size / 2
         figure.text(0.05, low + size / 2, words, fontsize=13.5, fontweight="bold", color=INK, va="center")
         for place, tile in enumerate(tiles):
             _show(figure, 0.28 + place * 0.7 / SHOWN, low, size, tile)
-    _show(figure, 0.165, 0.87 - 3 * pitch, size, image)
+    _show(figure, 0.165, middle - 2 * pitch - size / 2, size, image)
 
 
 def _show(figure: Figure, left: float, bottom: float, size: float, tile: numpy.ndarray) -> None:
