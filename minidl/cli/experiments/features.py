@@ -132,7 +132,8 @@ def _tasks(settings: Settings, seed: int) -> tuple[Images, Images]:
     fewest = int(numpy.bincount(target.train.targets, minlength=len(target.classes)).min())
     if max(settings.shots) > fewest:
         raise CommandError(
-            f"too few images to label: of some class {fewest}, not {max(settings.shots)}: --shots lower, or --images higher"
+            f"too few images to label: of some class {fewest}, not {max(settings.shots)}: --shots lower, or "
+            "--images higher"
         )
     return source, target
 
