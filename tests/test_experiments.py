@@ -142,7 +142,9 @@ def test_filters_of_a_file(tmp_path, capsys):
     safetensors.numpy.save_file(weights, path)
     options = ["--net", "resnet20", "--weights", str(path), "--size", "32"]
     assert experiment("filters", tmp_path / "out", *options) == 0
-    assert "resnet20 with weights.safetensors" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "resnet20 with weights.safetensors" in output
+    assert "error %" not in output  # nothing was trained
     run = next((tmp_path / "out" / "runs").iterdir())
     pictures = json.loads(run.read_text())["measures"]["pictures"]
     norms = (weights["conv1.weight"] ** 2).sum(axis=(1, 2, 3))
@@ -355,6 +357,26 @@ def test_smoothness():
     assert filters.smoothness(numpy.ones((1, 1, 3, 3))) == 0
 
 
+@needs_digits
+def test_the_images_of_both_tasks_lie_anywhere_and_whole():
+    settings = Settings(
+        data="digits", size=8, images=300, test_images=100, partial=False, source="", shots=[1], shift=2
+    )
+    tasks = features._tasks(settings, 0)
+    source, target = features._anywhere(*tasks, 2, 0)
+    assert source.shape == target.shape == (1, 12, 12)
+    assert (source.train.data[..., 2:-2, 2:-2] == tasks[0].train.data).all()  # in the middle: training moves them
+    for before, after in ((tasks[0].test, source.test), (tasks[1].train, target.train), (tasks[1].test, target.test)):
+        assert (after.targets == before.targets).all()
+        assert numpy.allclose(after.data.sum(axis=(1, 2, 3)), before.data.sum(axis=(1, 2, 3)))
+        rows = after.data.max(axis=(1, 3)).argmax(axis=1)
+        assert len(set(rows.tolist())) > 5
+    batch, _ = source.normalized(source.train).batch(range(len(source.train)))
+    assert abs(float(batch.mean())) < 1e-4
+    still = features._anywhere(*tasks, 0, 0)
+    assert (still[1].test.data == tasks[1].test.data).all()
+
+
 def test_the_linear_classifier_separates_what_a_line_separates():
     numbers = numpy.random.default_rng(0)
     labels = numpy.arange(60) % 3
@@ -429,6 +451,7 @@ def test_help(name, capsys):
         (["degradation", "--seeds", "0"], "must be at least 1, got 0"),
         (["ensemble", "--lr", "-1"], "must be above 0, got -1"),
         (["features", "--frobnicate"], "unrecognized arguments"),
+        (["features", "--shift", "-1"], "must be at least 0, got -1"),
     ],
 )
 def test_wrong_options(arguments, words, capsys):
@@ -454,7 +477,7 @@ def test_wrong_options(arguments, words, capsys):
         (["ensemble", "--partial"], "only cifar10 and cifar100 can be used in part"),
         (["ensemble", "--device", "quantum"], "quantum"),
         (["ensemble", "--lr", "1e30"], "2 nets, seed 0: "),
-        (["features", "--shots", "1,500"], "images to label, not 500"),
+        (["features", "--shots", "1,500"], "too few images to label: of some class "),
         (["filters", "--kernel", "4"], "--kernel must be odd, got 4"),
         (["filters", "--net", "resnet20"], "--net and --weights go together"),
         (["filters", "--net", "resnet21", "--weights", "x"], "there is no network 'resnet21'; did you mean"),

@@ -22,12 +22,15 @@ def positive_int(text: str) -> int:
     return value
 
 
-def seed(text: str) -> int:
+def not_negative_int(text: str) -> int:
     """An int of at least 0."""
     value = _number(int, text, "an int")
     if value < 0:
         raise argparse.ArgumentTypeError(f"must be at least 0, got {text}")
     return value
+
+
+seed = not_negative_int  # what `--seed` takes
 
 
 def positive_float(text: str) -> float:

@@ -125,6 +125,8 @@ def draw(figure: Figure, bottom: float, results: Results) -> None:
     dress(right, "After the last step", "Layers")
     right.set_xticks(places, [str(depth) for depth in depths])
     right.set_xlim(-0.3, len(depths) - 0.7)
+    right.set_ylim(bottom=0)
+    right.tick_params(axis="x", pad=9)  # as the points at 0 are whole
     right.legend(frameon=False, fontsize=13, labelcolor=INK, loc="upper left")
     percent_axis(right)
 

@@ -111,6 +111,7 @@ def draw(figure: Figure, bottom: float, results: Results) -> None:
     line_with_points(left, sizes, list(zip(*by_seed, strict=True)), BLUE, "o", "")
     dress(left, "By the number of nets", "Nets averaged", "Test error")
     left.xaxis.set_major_locator(MaxNLocator(integer=True))
+    left.set_ylim(bottom=0)
     percent_axis(left)
     measures = ("single_error", "best_error", "ensemble_error")
     values = [results.values("ensemble", measure) for measure in measures]

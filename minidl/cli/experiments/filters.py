@@ -43,7 +43,7 @@ NOTE = "In a filter grey is 0, and in a map black; each is scaled to its own lar
 TITLE = "Filters: what the first layer looks for, and what it finds"
 
 OPTIONS = (
-    *training_options(size=28, images=1437, test_images=360, epochs=8, lr=0.05, batch_size=32, seeds=3),
+    *training_options(size=28, images=1437, test_images=360, epochs=8, lr=0.02, batch_size=32, seeds=3),
     Option("filters", "filters of the first layer", 8, 4),
     Option("kernel", "their size; odd", 7, 3),
     Option("net", "a network of `minidl nets` instead, with --weights", "", "", str, "NET"),
@@ -53,6 +53,7 @@ OPTIONS = (
 COLUMNS = (
     Column("smoothness_before", "correlation of neighbours/before learning"),
     Column("smoothness", "correlation of neighbours/after"),
+    Column("test_error", "test/error", "%"),  # of the net that was trained: one that learnt nothing has dull filters
 )
 
 SHOWN = 8  # filters and maps in the picture; of more, the strongest
@@ -75,6 +76,7 @@ def variants(settings: Settings) -> list[Variant]:
 
 def run(variant: Variant, seed: int, settings: Settings) -> Measures:
     images = draw_images(settings, seed)
+    errors: dict[str, float] = {}
     if settings.net:
         network = NETWORKS[settings.net]
         before = _first_layer(network.build())
@@ -84,7 +86,7 @@ def run(variant: Variant, seed: int, settings: Settings) -> Measures:
     else:
         model, shape = _network(images, settings), images.shape
         before = _first_layer(model)
-        train(model, images, settings, seed)
+        errors = {"test_error": train(model, images, settings, seed).test_error}
     after = _first_layer(model)
     image = _as_wanted(images.test.data[0], shape)
     normalized = (image - numpy.reshape(images.mean, (-1, 1, 1))) / numpy.reshape(images.std, (-1, 1, 1))
@@ -93,6 +95,7 @@ def run(variant: Variant, seed: int, settings: Settings) -> Measures:
     return {
         "smoothness_before": smoothness(before),
         "smoothness": smoothness(after),
+        **errors,
         "pictures": {
             "before": _listed(before[strongest]),
             "after": _listed(after[strongest]),
@@ -208,7 +211,8 @@ def draw(figure: Figure, bottom: float, results: Results) -> None:
     image = numpy.repeat(image, 3 // image.shape[-1], axis=-1)
 
     pitch = (0.87 - bottom) / 4
-    size = min(0.9 * pitch, 0.76 / SHOWN * figure.get_figwidth() / figure.get_figheight() / 1.08)
+    size = 0.9 * min(pitch, 0.7 / SHOWN * figure.get_figwidth() / figure.get_figheight())  # 0.1 lies between tiles
+    middle = 0.87 - pitch / 2  # of the first row
     learnt = results.settings.net or "after\nlearning"
     rows = (
         ("random\nweights", before),
@@ -217,11 +221,11 @@ def draw(figure: Figure, bottom: float, results: Results) -> None:
         ("found by a\nlater layer", later),
     )
     for number, (words, tiles) in enumerate(rows):
-        low = 0.87 - (number + 1) * pitch
+        low = middle - number * pitch - size / 2
         figure.text(0.05, low + size / 2, words, fontsize=13.5, fontweight="bold", color=INK, va="center")
         for place, tile in enumerate(tiles):
             _show(figure, 0.28 + place * 0.7 / SHOWN, low, size, tile)
-    _show(figure, 0.165, 0.87 - 3 * pitch, size, image)
+    _show(figure, 0.165, middle - 2 * pitch - size / 2, size, image)
 
 
 def _show(figure: Figure, left: float, bottom: float, size: float, tile: numpy.ndarray) -> None:

@@ -25,15 +25,15 @@ from minidl.nn import Module
 
 DESCRIPTION = """naive against bottleneck modules: cost, accuracy
 
-A convolution, then Inception modules with a pooling after each second, the mean of each channel, a linear layer. The
-parallel filters (1x1, 3x3, 5x5) are the same in both nets; the one has 1x1 convolutions before the large ones and
-behind the pooling. Multiply-adds are counted as the operations run."""
+A convolution and a pooling, then Inception modules with a pooling after each second, the mean of each channel, a linear
+layer. The parallel filters (1x1, 3x3, 5x5) are the same in both nets; the one has 1x1 convolutions before the large
+ones and behind the pooling. Multiply-adds are counted as the operations run."""
 
 NOTE = POINTS
 TITLE = "Inception modules: naive, and with 1x1 bottlenecks"
 
 OPTIONS = (
-    *training_options(size=16, images=300, test_images=1000, epochs=10, lr=0.02, batch_size=32, seeds=5),
+    *training_options(size=16, images=600, test_images=1000, epochs=40, lr=0.03, batch_size=32, seeds=5),
     Option("modules", "Inception modules, one behind the other", 4, 2),
     Option("width", "filters of the first convolution, and of each 1x1 and 3x3 in the modules", 12, 4),
 )
@@ -57,7 +57,7 @@ def variants(settings: Settings) -> list[Variant]:
 
 def network(name: str, in_channels: int, width: int, modules: int, classes: int) -> tuple[Module, list[int]]:
     """The net, and its channels behind the first convolution and behind each module."""
-    layers: list[Module] = [nn.Conv2d(in_channels, width, 3, padding=1), nn.ReLU()]
+    layers: list[Module] = [nn.Conv2d(in_channels, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
     depths = [width]
     for number in range(modules):
         channels = depths[-1]

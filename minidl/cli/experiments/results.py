@@ -81,10 +81,16 @@ class Results:
         return self.runs[variant][self.seeds[0]]
 
     def table(self, columns: Sequence[Column]) -> str:
-        """A row for each variant: mean and standard error over the seeds."""
+        """A row for each variant: mean and standard error over the seeds, in the columns that were measured."""
+        columns = self._measured(columns)
         headings = ["", *(f"{column.heading} {column.unit}".rstrip() for column in columns)]
         rows = [[variant.label, *(self._cell(variant.name, column) for column in columns)] for variant in self.variants]
         return text_table(headings, rows, left=1)
+
+    def _measured(self, columns: Sequence[Column]) -> list[Column]:
+        """Those that every run has: a net that comes with its weights, say, has no error of its training."""
+        runs = [measures for by_seed in self.runs.values() for measures in by_seed.values()]
+        return [column for column in columns if all(column.measure in measures for measures in runs)]
 
     def _cell(self, variant: str, column: Column) -> str:
         values = self.values(variant, column.measure)
@@ -97,6 +103,7 @@ class Results:
 
     def as_record(self, columns: Sequence[Column]) -> dict[str, Any]:
         """For JSON: the numbers of the table, and below them every run."""
+        columns = self._measured(columns)
         table = {
             variant.name: {column.measure: _summary(self.values(variant.name, column.measure)) for column in columns}
             for variant in self.variants

@@ -124,6 +124,7 @@ def columns(axes: Axes, labels: Sequence[str], values: Sequence[Sequence[float]]
                       fontweight="bold", va="center")  # fmt: skip
     axes.set_xticks(range(len(labels)), labels)
     axes.tick_params(axis="x", labelsize=12, labelcolor=INK)
+    axes.tick_params(axis="x", pad=9)  # a point at 0 is on the axis, and whole
     axes.set_xlim(-0.5, len(values) - 0.4)
     axes.set_ylim(bottom=0, top=1.12 * max(max(each) for each in values) or 1)
 

@@ -131,7 +131,7 @@ def draw(figure: Figure, bottom: float, results: Results) -> None:
     weights = [results.any_run(name)["stack_weights"] for name in names[:2]]
     dress(left, "Weights in a stack")
     bars(left, ["one 7x7", "three 3x3"], weights, (VERMILION, BLUE), [f"{count:,}" for count in weights])
-    labels = ["one\n7x7", "three\n3x3", "three 3x3,\nno ReLU\nbetween"]
+    labels = ["one\n7x7", "three\n3x3", "three 3x3,\nno ReLUs"]
     for axes, measure, title in ((middle, "train_error", "Training error"), (right, "test_error", "Test error")):
         dress(axes, title)
         columns(axes, labels, [results.values(name, measure) for name in names], (VERMILION, BLUE, GREEN))
