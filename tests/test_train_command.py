@@ -16,16 +16,21 @@ from pathlib import Path
 
 import numpy
 import pytest
+from PIL import Image
 
 import minidl
 from architectures.catalog import NETWORKS
 from minidl import checkpoint, cli
 from minidl.checkpoint import read_checkpoint
 from minidl.cli import train, train_report
+from minidl.cli.preprocessing import finished as finished_steps
+from minidl.cli.preprocessing import photograph
 from minidl.cli.train import interval, part
-from minidl.data import Digits
+from minidl.cli.weights import trained_on
+from minidl.data import Digits, ImageNet, described
+from minidl.data.transforms import Compose
 from minidl.parallel import one_blas_thread
-from minidl.recipes import load_recipe
+from minidl.recipes import default_recipe, load_recipe
 from minidl.training import evaluate
 from minidl.training.lock import locked
 from tests.test_demo import png_size
@@ -117,6 +122,30 @@ def test_the_weights_that_it_leaves_have_the_accuracy_that_it_prints(finished):
     right = round(360 * evaluate(model, minidl.data.DataLoader(images, 90)).accuracy)
     printed = int(re.search(r"\((\d+) of 360\)", output)[1])
     assert abs(right - printed) <= 1  # normalised in another order of operations
+
+
+def test_evaluate_and_classify_know_what_it_trained_on(finished, capsys):
+    """The weights say which classes, mean and deviation; on the test images they have the accuracy of the report."""
+    folder, output = finished
+    weights = folder / "model.safetensors"
+    assert cli.main(["evaluate", "lenet5", "--weights", str(weights), "--data", "digits"]) == 0
+    right = re.search(r"\((\d+) of 360\)", output)[1]
+    assert f"   {right} of 360   " in capsys.readouterr().out
+    assert trained_on(weights) == described("digits")
+    assert trained_on(folder / "last.safetensors") is trained_on(folder / "log.jsonl") is None
+    pixels = Digits(train=False)[0][0].numpy()[0]
+    Image.fromarray((255 * pixels).astype("uint8")).save("digit.png")
+    assert cli.main(["classify", "lenet5", "--weights", str(weights), "--no-maps", "digit.png"]) == 0
+    assert len(set(re.findall(r"%  (\d)$", capsys.readouterr().out, re.M))) == 5
+
+
+@pytest.mark.parametrize("name", [name for name, network in NETWORKS.items() if network.input_shape[1] > 100])
+def test_evaluate_brings_photographs_to_a_network_as_its_recipe_does(name):
+    wanted = NETWORKS[name].input_shape[1:]
+    photo = minidl.tensor(numpy.random.default_rng(0).integers(256, size=(3, 70, 90), dtype=numpy.uint8))
+    steps = load_recipe(default_recipe(name)).pipeline("evaluate", wanted, wanted, ImageNet.mean, ImageNet.std)
+    expected = Compose(steps)(photo).numpy()
+    assert (finished_steps(photograph(wanted), ImageNet.mean, ImageNet.std)(photo).numpy() == expected).all()
 
 
 def test_the_log(finished):
@@ -325,6 +354,25 @@ def test_options_that_contradict_the_run(finished, capsys):
     assert "--resize True (not False)" in text
     assert "batch" not in text
     assert "NET resnet20 (not lenet5)" in error_of(capsys, "resnet20", "--data", "digits", "--out", "run", "--resume")
+
+
+def test_another_recipe_on_resume(finished, capsys):
+    shutil.copytree(finished[0], "run")
+    assert cli.main(["train", "--resume", "run", "--recipe", "lenet", *SHORT]) == 0
+    assert "--recipe vgg (not lenet)" in error_of(capsys, "--resume", "run", "--recipe", "vgg")
+    text = load_recipe("lenet").to_toml()
+    Path("lenet.toml").write_text(text.replace("gamma = 0.0001", "gamma = 0.001"))
+    text = error_of(capsys, "--resume", "run", "--recipe", "lenet.toml", *SHORT)
+    assert "--recipe lenet as it is now (not lenet)" in text
+    assert "did you mean vgg?" in error_of(capsys, "--resume", "run", "--recipe", "vggg")
+
+
+def test_a_limit_of_steps_that_are_done_already(capsys):
+    assert begin("--max-steps", "4") == 0
+    before = read_checkpoint("run/last.safetensors")[1]
+    assert cli.main(["train", "--resume", "run", "--max-steps", "3"]) == 0
+    assert "stopped in epoch 1, after step 4; saved" in capsys.readouterr().out
+    assert all((array == before[name]).all() for name, array in read_checkpoint("run/last.safetensors")[1].items())
 
 
 def test_damaged_checkpoints(finished, capsys):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
@@ -17,6 +16,7 @@ from minidl.checkpoint import CheckpointError, atomic_write, model_weights
 from minidl.cli.arguments import CommandError
 from minidl.cli.report import MISTAKES, Mistake, confusion_text, curves_figure, training_figure, worst_pairs_text
 from minidl.cli.train_setup import Setup
+from minidl.cli.weights import trained_on_header
 from minidl.tensor import Tensor
 from minidl.training import Training, confusion_matrix, predict
 from minidl.training.console import duration
@@ -99,11 +99,10 @@ def final_report(setup: Setup, folder: Path) -> None:
         things="class",
     )
     weights = {name: tensor.cpu().numpy() for name, tensor in setup.model.state_dict().items()}
-    about = {"network": setup.network.name, "data": setup.settings.data, "classes": list(classes)}
     try:
         save_figure(figure, folder / "report.png")
         with atomic_write(folder / "model.safetensors") as file:
-            file.write(safetensors.numpy.save(weights, {"minidl.train": json.dumps(about)}))
+            file.write(safetensors.numpy.save(weights, trained_on_header(setup.splits)))
     except OSError as error:
         raise CommandError(f"cannot write the report into {folder}: {error.strerror}") from None
     print(f"Curves, matrix and mistakes: {folder / 'report.png'}; the weights alone: {folder / 'model.safetensors'}")
