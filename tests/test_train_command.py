@@ -202,6 +202,15 @@ def test_more_epochs_for_a_finished_run(finished, capsys):
     assert [line["step"] for line in log_lines("run") if line["event"] == "epoch"] == [6, 12, 18, 24]
 
 
+@pytest.mark.parametrize(("seconds", "drawn"), [(0.0, [1, 2, 3]), (1e9, [1, 3])])
+def test_the_curves_are_drawn_while_it_trains_but_not_all_the_time(monkeypatch, seconds, drawn):
+    titles = []
+    monkeypatch.setattr(train_report, "REDRAW", seconds)
+    monkeypatch.setattr(train_report, "curves_figure", lambda title, history, watched: titles.append(len(history)))
+    assert begin(epochs="3") == 0
+    assert titles == drawn
+
+
 def test_validation_images_choose_the_epoch(capsys, monkeypatch):
     """1,000 images are kept back, on which the curves, the checkpoint and the weights that are tested depend."""
     monkeypatch.setattr(checkpoint.os, "fsync", lambda _: None)

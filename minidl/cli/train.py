@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(with --resume: so many in all, and the schedule stays)",
     )
     add("--batch-size", type=positive_int, metavar="N", help="images in a step")
-    add("--lr", type=positive_float, metavar="X", help="the learning rate to begin with")
+    add("--lr", type=positive_float, metavar="X", help="the learning rate to begin with (of OneCycleLR: the highest)")
     add("--validation", type=part, metavar="N", help="training images to keep back: a number, or a fraction below 1")
     add("--seed", type=seed, metavar="N", help="of weights, order, augmentation and dropout (0)")
     add("--resize", action="store_true", help="scale images whose size does not fit the network or the recipe")
