@@ -31,7 +31,7 @@ from minidl.data import Digits, ImageNet, described
 from minidl.data.transforms import Compose
 from minidl.parallel import one_blas_thread
 from minidl.recipes import default_recipe, load_recipe
-from minidl.training import evaluate
+from minidl.training import Evaluation, evaluate, loop
 from minidl.training.lock import locked
 from tests.test_demo import png_size
 from tests.trainings import log_lines
@@ -454,6 +454,23 @@ def test_a_disk_that_is_full_in_the_end(capsys, monkeypatch):
     assert captured.err.endswith("last.safetensors could not be written: there is no checkpoint in run yet\n")
     names = {path.name for path in Path("run").iterdir()}
     assert names == {"curves.png", "lock", "log.jsonl", "model.safetensors", "recipe.toml", "report.png"}
+
+
+def test_a_best_epoch_that_could_not_be_saved(capsys, monkeypatch):
+    """The disk is full after the second epoch, which is the best: the weights of the first are not taken for its."""
+    accuracies, bests = iter((0.1, 0.5, 0.3)), iter((False, True))
+    tested = Evaluation(0.0, numpy.zeros((10, 10), int), 1.0)
+    monkeypatch.setattr(loop, "evaluate", lambda *_: tested._replace(accuracy=next(accuracies)))
+
+    def replace_file(source, target):
+        if Path(target).name == "best.safetensors" and next(bests):
+            raise OSError(28, os.strerror(28))
+        os.rename(source, target)
+
+    monkeypatch.setattr(checkpoint.os, "replace", replace_file)
+    assert begin("--validation", "1000", epochs="3") == 0
+    words = "epoch 1, the best on the validation images of those that could be saved (epoch 2 was better)"
+    assert f"with the weights of {words}; trained in" in capsys.readouterr().out
 
 
 def test_an_image_that_cannot_be_read(capsys, monkeypatch):

@@ -12,7 +12,7 @@ import numpy
 import safetensors.numpy
 from matplotlib.figure import Figure
 
-from minidl.checkpoint import CheckpointError, atomic_write, model_weights
+from minidl.checkpoint import CheckpointError, atomic_write, model_weights, read_checkpoint
 from minidl.cli.arguments import CommandError
 from minidl.cli.report import MISTAKES, Mistake, confusion_text, curves_figure, training_figure, worst_pairs_text
 from minidl.cli.train_setup import Setup
@@ -74,7 +74,10 @@ def final_report(setup: Setup, folder: Path) -> None:
         try:
             setup.model.load_state_dict(model_weights(folder / BEST))
             results.append(_tested(setup))
-            chosen = f"epoch {training.history.best_epoch}, the best on the validation images"
+            epoch = read_checkpoint(folder / BEST)[0]["state"]["training"]["position"]["epoch"]
+            chosen = f"epoch {epoch}, the best on the validation images"
+            if epoch != training.history.best_epoch:  # the disk was full
+                chosen += f" of those that could be saved (epoch {training.history.best_epoch} was better)"
         except CheckpointError as error:
             print(error)
     probabilities, labels = results[-1]
