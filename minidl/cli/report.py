@@ -116,7 +116,8 @@ def _draw_loss(axes: Axes, history: History, watched: str) -> None:
 def _draw_accuracy(axes: Axes, history: History, watched: str) -> None:
     _draw_curves(axes, history.train_accuracy, history.test_accuracy, watched)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
-    axes.set_ylim(top=1.01)
+    low = min([*history.train_accuracy, *history.test_accuracy, 0.95])
+    axes.set_ylim(low - 0.05 * (1 - low), 1.01)
     axes.set_title("Accuracy", fontsize=12, color=INK, loc="left")
     axes.set_xlabel("Epoch", fontsize=11, color=INK)
 

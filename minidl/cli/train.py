@@ -152,9 +152,7 @@ def train(setup: Setup, folder: Path, arguments: argparse.Namespace) -> int:
         raise CommandError(str(error)) from None
 
     watch = Watch(console.tell, len(setup.splits.classes))
-    curves = Curves(
-        folder / "curves.png", f"{setup.network.name} on {setup.settings.data}", setup.watched, console.tell
-    )
+    curves = Curves(folder / "curves.png", setup.settings.title, setup.watched, console.tell)
     limit = StopAfter(arguments.max_steps)
     if not training.finished:  # a run that goes on may have taken so many steps already
         limit.step(training)

@@ -93,7 +93,7 @@ def final_report(setup: Setup, folder: Path) -> None:
         f"trained in {duration(sum(training.history.seconds))}"
     )
     figure = training_figure(
-        f"{setup.network.name} on {setup.settings.data}: {right / len(labels):.1%} right on {len(labels):,} images",
+        f"{setup.settings.title}: {right / len(labels):.1%} right on {len(labels):,} images",
         training.history,
         confusion,
         classes,

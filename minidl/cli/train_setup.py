@@ -93,6 +93,11 @@ class Settings:
         different = [name for name, value in given.items() if value not in (None, False) and value != kept[name]]
         return [f"{names[name]} {given[name]} (not {kept[name]})" for name in different]
 
+    @property
+    def title(self) -> str:
+        """resnet20 on cifar10; of a path, the last part."""
+        return f"{self.network} on {Path(self.data).name}"
+
     def parsed(self) -> Recipe:
         return parse_recipe(self.recipe, self.recipe_name, "the recipe of the run")
 
