@@ -105,7 +105,8 @@ def apply(operation: type[Function], *inputs: Any, **options: Any) -> Any:
     return returned
 
 
-# needs_input_grad of the calls in which every input does, by their number: one tuple for all of them.
+# needs_input_grad of the calls in which every input does, by their number: one tuple for all of them, for Python's
+# garbage collector looks through whatever is new.
 ALL_NEEDED = ((), (True,), (True, True), (True, True, True))
 
 
@@ -118,12 +119,16 @@ def _record(node: Function, index: int, made: Any, inputs: tuple, arrays: list) 
     if (dtype is float32 or dtype.kind == "f") and not (node.non_differentiable and node.is_marked(made)):
         y._requires_grad = True
         y._edge = node, index, array.shape, dtype
-    base = array.base
-    for given in arrays:
-        if given is array or base is not None:
-            _note_view(y, inputs)
-            break
+    if array.base is not None or _is_one_of(array, arrays):
+        _note_view(y, inputs)
     return y
+
+
+def _is_one_of(array: Any, arrays: list) -> bool:
+    for other in arrays:  # noqa: SIM110 (`any` with a generator takes four times as long, once for each operation)
+        if other is array:
+            return True
+    return False
 
 
 def _note_view(output: Tensor, inputs: tuple) -> None:

@@ -84,7 +84,7 @@ def test_pictures(folder, tmp_path, capsys):
         *images,
     )
     assert code == 0
-    assert [name.startswith("class ") for _, name in answers(output)] == [True] * 15
+    assert {name for _, name in answers(output)} <= set(CIFAR10.classes)  # which the network was made for
     names = ["classify-photo-1.png", "classify-photo-2.png", "classify-small.png"]
     assert sorted(path.name for path in out.iterdir()) == names
     for name in names:

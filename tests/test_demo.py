@@ -176,7 +176,7 @@ def test_the_figure_has_room_for_everything(tmp_path, mistakes, epochs):
     places = [axes for axes in figure.get_axes() if axes.images and "read as" in axes.get_title()]
     assert len(places) == mistakes  # no empty one
     loss, accuracy = (axes for axes in figure.get_axes() if axes.get_title(loc="left").startswith(("Loss", "Accuracy")))
-    words = [text.get_text() for text in accuracy.get_legend().get_texts()]
+    words = [text.get_text() for text in accuracy.figure.legends[0].get_texts()]
     assert words == ["training (average while learning)", "test (after the epoch)"]
     assert ("logarithmic scale" in loss.get_title(loc="left")) == (loss.get_yscale() == "log") == (epochs == 30)
     figure.savefig(tmp_path / "figure.png")

@@ -96,7 +96,7 @@ def test_the_numbers_are_those_of_a_plain_loop(lenet, capsys):
 def test_resized_and_on_ten_crops(lenet, capsys):
     options = ["lenet5", "--weights", lenet / "lenet.safetensors", "--data", "mnist", "--data-dir", lenet]
     code, output, _ = evaluate(capsys, *options, "--resize")
-    assert (code, "scaled from 28x28 to 32x32" in output) == (0, True)
+    assert (code, ", scaled from 28x28 to 32x32\n" in output) == (0, True)
     code, crops, _ = evaluate(capsys, *options, "--ten-crop", "--batch-size", "7")
     assert (code, "ten crops of 32x32 from images with a border of 4" in crops) == (0, True)
     assert accuracies(crops) != accuracies(output)

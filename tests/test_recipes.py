@@ -118,6 +118,8 @@ def test_overriding():
     assert (other.optimizer["lr"], other.batch_size, other.validation) == (0.2, 64, 5000)
     assert recipe.optimizer["lr"] == 0.1
     assert recipe.changed() == recipe
+    cycle = parse_recipe(SMALL + '[schedule]\nname = "OneCycleLR"\nmax_lr = 1.0\ntotal_steps = 10', "mine", "here")
+    assert max(rates(cycle.changed(lr=0.5), range(10))) == pytest.approx(0.5, rel=0.01)
 
 
 def test_another_number_of_epochs_stretches_the_schedule():
@@ -168,6 +170,7 @@ def test_one_epoch_begins_with_the_full_rate():
         (SMALL + '[schedule]\nname = "StepLR"', "step_size"),
         (SMALL + '[schedule]\nname = "StepLR"\nstep_size = 1\nby = "day"', 'by is "epoch" or "step", but is \'day\''),
         (SMALL + '[schedule]\nname = "inv"\ngama = 1', "unknown key 'gama'; did you mean gamma?"),
+        (SMALL + '[schedule]\nname = "ReduceLROnPlateau"\nby = "step"', 'after an epoch: by = "epoch"'),
         (SMALL + "[loss]\nauxilary = 0.3", "unknown key 'auxilary'; did you mean auxiliary?"),
         (SMALL + '[loss]\nauxiliary = "all"', "[loss] auxiliary must be a number, but is 'all'"),
         (SMALL + '[[augment]]\nname = "RandomCorp"', "[[augment]] number 1: there is no 'RandomCorp'; did you mean"),

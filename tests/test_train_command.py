@@ -16,17 +16,22 @@ from pathlib import Path
 
 import numpy
 import pytest
+from PIL import Image
 
 import minidl
 from architectures.catalog import NETWORKS
 from minidl import checkpoint, cli
 from minidl.checkpoint import read_checkpoint
 from minidl.cli import train, train_report
+from minidl.cli.preprocessing import finished as finished_steps
+from minidl.cli.preprocessing import photograph
 from minidl.cli.train import interval, part
-from minidl.data import Digits
+from minidl.cli.weights import trained_on
+from minidl.data import Digits, ImageNet, described
+from minidl.data.transforms import Compose
 from minidl.parallel import one_blas_thread
-from minidl.recipes import load_recipe
-from minidl.training import evaluate
+from minidl.recipes import default_recipe, load_recipe
+from minidl.training import Evaluation, evaluate, loop
 from minidl.training.lock import locked
 from tests.test_demo import png_size
 from tests.trainings import log_lines
@@ -119,6 +124,30 @@ def test_the_weights_that_it_leaves_have_the_accuracy_that_it_prints(finished):
     assert abs(right - printed) <= 1  # normalised in another order of operations
 
 
+def test_evaluate_and_classify_know_what_it_trained_on(finished, capsys):
+    """The weights say which classes, mean and deviation; on the test images they have the accuracy of the report."""
+    folder, output = finished
+    weights = folder / "model.safetensors"
+    assert cli.main(["evaluate", "lenet5", "--weights", str(weights), "--data", "digits"]) == 0
+    right = re.search(r"\((\d+) of 360\)", output)[1]
+    assert f"   {right} of 360   " in capsys.readouterr().out
+    assert trained_on(weights) == described("digits")
+    assert trained_on(folder / "last.safetensors") is trained_on(folder / "log.jsonl") is None
+    pixels = Digits(train=False)[0][0].numpy()[0]
+    Image.fromarray((255 * pixels).astype("uint8")).save("digit.png")
+    assert cli.main(["classify", "lenet5", "--weights", str(weights), "--no-maps", "digit.png"]) == 0
+    assert len(set(re.findall(r"%  (\d)$", capsys.readouterr().out, re.M))) == 5
+
+
+@pytest.mark.parametrize("name", [name for name, network in NETWORKS.items() if network.input_shape[1] > 100])
+def test_evaluate_brings_photographs_to_a_network_as_its_recipe_does(name):
+    wanted = NETWORKS[name].input_shape[1:]
+    photo = minidl.tensor(numpy.random.default_rng(0).integers(256, size=(3, 70, 90), dtype=numpy.uint8))
+    steps = load_recipe(default_recipe(name)).pipeline("evaluate", wanted, wanted, ImageNet.mean, ImageNet.std)
+    expected = Compose(steps)(photo).numpy()
+    assert (finished_steps(photograph(wanted), ImageNet.mean, ImageNet.std)(photo).numpy() == expected).all()
+
+
 def test_the_log(finished):
     folder, _ = finished
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
@@ -171,6 +200,15 @@ def test_more_epochs_for_a_finished_run(finished, capsys):
     assert "epoch 4/4" in capsys.readouterr().out
     assert load_recipe("run/recipe.toml").schedule == load_recipe(str(finished[0] / "recipe.toml")).schedule
     assert [line["step"] for line in log_lines("run") if line["event"] == "epoch"] == [6, 12, 18, 24]
+
+
+@pytest.mark.parametrize(("seconds", "drawn"), [(0.0, [1, 2, 3]), (1e9, [1, 3])])
+def test_the_curves_are_drawn_while_it_trains_but_not_all_the_time(monkeypatch, seconds, drawn):
+    titles = []
+    monkeypatch.setattr(train_report, "REDRAW", seconds)
+    monkeypatch.setattr(train_report, "curves_figure", lambda title, history, watched: titles.append(len(history)))
+    assert begin(epochs="3") == 0
+    assert titles == drawn
 
 
 def test_validation_images_choose_the_epoch(capsys, monkeypatch):
@@ -327,6 +365,25 @@ def test_options_that_contradict_the_run(finished, capsys):
     assert "NET resnet20 (not lenet5)" in error_of(capsys, "resnet20", "--data", "digits", "--out", "run", "--resume")
 
 
+def test_another_recipe_on_resume(finished, capsys):
+    shutil.copytree(finished[0], "run")
+    assert cli.main(["train", "--resume", "run", "--recipe", "lenet", *SHORT]) == 0
+    assert "--recipe vgg (not lenet)" in error_of(capsys, "--resume", "run", "--recipe", "vgg")
+    text = load_recipe("lenet").to_toml()
+    Path("lenet.toml").write_text(text.replace("gamma = 0.0001", "gamma = 0.001"))
+    text = error_of(capsys, "--resume", "run", "--recipe", "lenet.toml", *SHORT)
+    assert "--recipe lenet as it is now (not lenet)" in text
+    assert "did you mean vgg?" in error_of(capsys, "--resume", "run", "--recipe", "vggg")
+
+
+def test_a_limit_of_steps_that_are_done_already(capsys):
+    assert begin("--max-steps", "4") == 0
+    before = read_checkpoint("run/last.safetensors")[1]
+    assert cli.main(["train", "--resume", "run", "--max-steps", "3"]) == 0
+    assert "stopped in epoch 1, after step 4; saved" in capsys.readouterr().out
+    assert all((array == before[name]).all() for name, array in read_checkpoint("run/last.safetensors")[1].items())
+
+
 def test_damaged_checkpoints(finished, capsys):
     shutil.copytree(finished[0], "run")
     last = Path("run/last.safetensors")
@@ -397,6 +454,23 @@ def test_a_disk_that_is_full_in_the_end(capsys, monkeypatch):
     assert captured.err.endswith("last.safetensors could not be written: there is no checkpoint in run yet\n")
     names = {path.name for path in Path("run").iterdir()}
     assert names == {"curves.png", "lock", "log.jsonl", "model.safetensors", "recipe.toml", "report.png"}
+
+
+def test_a_best_epoch_that_could_not_be_saved(capsys, monkeypatch):
+    """The disk is full after the second epoch, which is the best: the weights of the first are not taken for its."""
+    accuracies, bests = iter((0.1, 0.5, 0.3)), iter((False, True))
+    tested = Evaluation(0.0, numpy.zeros((10, 10), int), 1.0)
+    monkeypatch.setattr(loop, "evaluate", lambda *_: tested._replace(accuracy=next(accuracies)))
+
+    def replace_file(source, target):
+        if Path(target).name == "best.safetensors" and next(bests):
+            raise OSError(28, os.strerror(28))
+        os.rename(source, target)
+
+    monkeypatch.setattr(checkpoint.os, "replace", replace_file)
+    assert begin("--validation", "1000", epochs="3") == 0
+    words = "epoch 1, the best on the validation images of those that could be saved (epoch 2 was better)"
+    assert f"with the weights of {words}; trained in" in capsys.readouterr().out
 
 
 def test_an_image_that_cannot_be_read(capsys, monkeypatch):

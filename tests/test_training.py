@@ -66,6 +66,14 @@ def test_schedule():
     assert optimizer.param_groups[0]["lr"] == 0.125
 
 
+def test_a_schedule_that_nobody_could_step():
+    model, optimizer, loader = setup()
+    plateau = optim.lr_scheduler.ReduceLROnPlateau(optimizer)
+    for schedule_by, words in [("steps", "schedule_by is"), ("step", "ReduceLROnPlateau looks at the test")]:
+        with pytest.raises(ValueError, match=words):
+            fit(model, loader, loader, nn.CrossEntropyLoss(), optimizer, 1, scheduler=plateau, schedule_by=schedule_by)
+
+
 def test_predict_is_in_eval_mode_without_graph_and_restores_the_mode():
     model, _, _ = setup(dropout=0.9)
     loader = DataLoader(blobs(), 7)

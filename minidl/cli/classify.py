@@ -16,8 +16,8 @@ from minidl.cli.answer_figure import Answer, answer_figure, percent
 from minidl.cli.arguments import CommandError, output_folder, positive_int
 from minidl.cli.networks import add_network_arguments, chosen, explained
 from minidl.cli.preprocessing import add_normalization_arguments, finished, fitted, normalization, photograph
-from minidl.cli.weights import add_weights_arguments, with_weights
-from minidl.data import DataError
+from minidl.cli.weights import add_weights_arguments, trained_on, with_weights
+from minidl.data import CIFAR10, CIFAR100, DataError
 from minidl.data.folder import imagenet_words, read_image
 from minidl.data.named import NAMES, PHOTOGRAPH, Description, described
 from minidl.data.transforms.color import gray
@@ -32,8 +32,9 @@ For each image a picture in DIR: the part of the image that the network reads, t
 fast the score changes with each pixel: Simonyan et al. 2013) and the occlusion map (how much of the probability goes
 where a square hides the pixels: Zeiler & Fergus 2013).
 
---data says what the network was trained on, and gives the names of the classes, the mean and the deviation; without it,
-a network of 1000 classes is taken for one of ImageNet's.
+--data says what the network was trained on, and gives the names of the classes, the mean and the deviation. The
+model.safetensors of `minidl train` says it by itself. Without either, a network of 1000 classes is taken for one of
+ImageNet's, and one that was made for the images of CIFAR for one of CIFAR's.
 
     minidl classify resnet20 --weights resnet20-12fca82f.th --data cifar10 \\
         --mean .485,.456,.406 --std .229,.224,.225 cat.png"""
@@ -92,7 +93,7 @@ def _name(network: Network, model: Module, path: Path, image: Tensor, classes: S
     with no_grad(), explained(network, image.shape):  # type: ignore[arg-type]
         probabilities = model(image.unsqueeze(0)).softmax(dim=1).numpy()[0]
     order = numpy.argsort(-probabilities, kind="stable")[:TOP]
-    names = [_names(classes, len(probabilities))[i] for i in order]
+    names = [(classes or _names(network, len(probabilities)))[i] for i in order]
     print(path)
     for i, name in zip(order, names, strict=True):
         print(f"  {percent(probabilities[i], 2):>7}  {name}")
@@ -113,9 +114,9 @@ def _maps(
 
 
 def _trained_on(arguments: argparse.Namespace) -> Description | None:
-    """What --data says."""
+    """What --data says, else the file of the weights."""
     try:
-        return None if arguments.data is None else described(arguments.data)
+        return trained_on(arguments.weights) if arguments.data is None else described(arguments.data)
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         raise CommandError(str(error).removeprefix("named(): ")) from None
 
@@ -134,12 +135,11 @@ def _classes(arguments: argparse.Namespace, about: Description | None) -> Sequen
     return classes
 
 
-def _names(classes: Sequence[str] | None, count: int) -> Sequence[str]:
-    """The names of `count` classes, also where they are not known."""
-    if classes is not None:
-        return classes
-    words = list(imagenet_words().values())
-    return words if count == len(words) else [f"class {i}" for i in range(count)]
+def _names(network: Network, count: int) -> Sequence[str]:
+    """The names of `count` classes in the data set that the network was made for; numbers, where none has so many."""
+    made_for = [CIFAR10.classes, CIFAR100.classes] if network.input_shape == (3, 32, 32) else []
+    known = [*made_for, list(imagenet_words().values())]
+    return next((names for names in known if len(names) == count), [f"class {i}" for i in range(count)])
 
 
 def _read(path: Path, channels: int) -> Tensor:

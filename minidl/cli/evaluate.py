@@ -126,7 +126,7 @@ def _steps(
     network: Network, model: Module, shape: Shape, of_one_size: bool, arguments: argparse.Namespace
 ) -> tuple[list[Callable], str]:
     """What brings an image to the network, and a remark on it."""
-    if of_one_size:
+    if of_one_size and not (arguments.resize and arguments.ten_crop):
         steps, size, remark = fitted(network, model, shape, arguments.resize)
         if not arguments.ten_crop:
             return steps, remark

@@ -57,9 +57,9 @@ def photograph(wanted: Size) -> list[Callable]:
 
 
 def scaled(wanted: Size) -> int:
-    """What the shorter side is scaled to: 256 for 224, as all ImageNet networks since AlexNet are tested."""
+    """What the shorter side is scaled to: 256 for 224 and 227, as the recipes of all ImageNet networks do."""
     side = min(wanted)
-    return round(side * 8 / 7) if side >= PHOTOGRAPH else side
+    return 16 * round(side * 8 / 7 / 16) if side >= PHOTOGRAPH else side
 
 
 def ten_crops(size: Size | None, wanted: Size, border: int = 4) -> tuple[list[Callable], str]:
@@ -73,14 +73,16 @@ def ten_crops(size: Size | None, wanted: Size, border: int = 4) -> tuple[list[Ca
 def fitted(network: Network, model: Module, shape: Shape, resize: bool = False) -> tuple[list[Callable], Size, str]:
     """For images that are all of one shape: steps, the size that comes out, and a remark on what is done.
 
-    They go in as they are where the network can read them, else with a border of zeros; with `resize`, scaled.
+    They go in as they are where the network can read them, else with a border of zeros; with `resize`, scaled as
+    photographs are.
     CommandError: they are larger than the network reads, and nobody said --resize.
     """
     size, wanted = shape[1:], network.input_shape[1:]
     if size == wanted:
         return [], size, ""
     if resize:
-        return [Resize(wanted)], wanted, f", scaled from {by(size)} to {by(wanted)}"
+        cut = f", the middle {by(wanted)}" if scaled(wanted) != min(wanted) else ""
+        return photograph(wanted), wanted, f", scaled from {by(size)} to {by((scaled(wanted),) * 2)}{cut}"
     try:
         with no_grad():
             model(minidl.zeros(1, *shape).to(next(model.parameters()).device))

@@ -60,6 +60,7 @@ def curves_figure(title: str, history: History, watched: str = "test") -> Figure
     _draw_loss(left, history, watched)
     left.set_xlabel("Epoch", fontsize=11, color=INK)
     _draw_accuracy(right, history, watched)
+    _legend(figure, right)
     return figure
 
 
@@ -91,6 +92,7 @@ def training_figure(
     _draw_loss(axes["loss"], history, watched)
     _draw_accuracy(axes["accuracy"], history, watched)
     _draw_confusion(axes["matrix"], confusion, classes, things)
+    _legend(upper, axes["accuracy"])
     if lower is not None:
         lower.suptitle("The mistakes it was surest of", fontsize=12, color=INK)
         places = lower.subplots(1, len(mistakes), squeeze=False)[0]
@@ -114,11 +116,16 @@ def _draw_loss(axes: Axes, history: History, watched: str) -> None:
 def _draw_accuracy(axes: Axes, history: History, watched: str) -> None:
     _draw_curves(axes, history.train_accuracy, history.test_accuracy, watched)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
-    axes.set_ylim(top=1.01)
+    low = min([*history.train_accuracy, *history.test_accuracy, 0.95])
+    axes.set_ylim(low - 0.05 * (1 - low), 1.01)
     axes.set_title("Accuracy", fontsize=12, color=INK, loc="left")
-    # Where it covers least of the curves; lightly over them where they are everywhere.
-    axes.legend(fontsize=11, labelcolor=INK, loc="best", frameon=True, edgecolor="white", framealpha=0.8)
     axes.set_xlabel("Epoch", fontsize=11, color=INK)
+
+
+def _legend(figure: Any, axes: Axes) -> None:
+    """Below the curves, which may be anywhere in their axes."""
+    lines, words = axes.get_legend_handles_labels()
+    figure.legend(lines, words, loc="outside lower left", ncols=2, fontsize=11, labelcolor=INK, frameon=False)
 
 
 def _draw_curves(axes: Axes, train: list[float], test: list[float], watched: str) -> None:

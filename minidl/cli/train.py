@@ -17,6 +17,7 @@ from minidl.cli.arguments import CommandError, positive_float, positive_int, see
 from minidl.cli.networks import network_named
 from minidl.cli.train_report import Curves, final_report
 from minidl.cli.train_setup import Settings, Setup, prepare
+from minidl.data.named import NAMES
 from minidl.inspect.tables import text_table
 from minidl.recipes import Recipe, RecipeError, load_recipe, recipe_names
 from minidl.training import Console, RunFolder, Training, Watch, locked, stop_at_signals
@@ -27,9 +28,9 @@ HERE = object()  # --resume without a folder
 
 DESCRIPTION = """train a network on a data set, by its paper's recipe
 
-NET is one of `minidl nets`. The data is digits, mnist, fashion-mnist, cifar10, cifar100 or imagefolder:PATH (with the
-folders train and val, and in them one for each class). Without --recipe the network's own is taken (--list-recipes),
-whose entries the options below override; what came out of that is in recipe.toml.
+NET is one of `minidl nets`. The data is digits, mnist, fashion-mnist, cifar10, cifar100, imagefolder:PATH (with the
+folders train and val, and in them one for each class) or imagenet:PATH. Without --recipe the network's own is taken
+(--list-recipes), whose entries the options below override; what came out of that is in recipe.toml.
 
 Ctrl-C finishes the step, saves, and says how to go on; --resume goes on as if the training had never stopped, bit for
 bit. The folder of the run has last.safetensors and best.safetensors (checkpoints), log.jsonl, curves.png (while it
@@ -39,7 +40,7 @@ trains), and in the end report.png and model.safetensors (the weights alone)."""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("network", nargs="?", metavar="NET", help="its name: resnet20, lenet5, ... (`minidl nets` lists them)")
-    add("--data", metavar="D", help="digits, mnist, fashion-mnist, cifar10, cifar100 or imagefolder:PATH")
+    add("--data", metavar="D", help=f"what to train on: {', '.join(NAMES)}")
     add("--recipe", metavar="R", help="a recipe by name, or a TOML file of your own (the network's)")
     add("--list-recipes", action="store_true", help="show the recipes, and do nothing else")
     add(
@@ -50,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(with --resume: so many in all, and the schedule stays)",
     )
     add("--batch-size", type=positive_int, metavar="N", help="images in a step")
-    add("--lr", type=positive_float, metavar="X", help="the learning rate to begin with")
+    add("--lr", type=positive_float, metavar="X", help="the learning rate to begin with (of OneCycleLR: the highest)")
     add("--validation", type=part, metavar="N", help="training images to keep back: a number, or a fraction below 1")
     add("--seed", type=seed, metavar="N", help="of weights, order, augmentation and dropout (0)")
     add("--resize", action="store_true", help="scale images whose size does not fit the network or the recipe")
@@ -113,13 +114,13 @@ def resumed(arguments: argparse.Namespace, folder: Path) -> Settings:
     try:  # what is damaged is said later, when it is loaded
         _, (content, _) = load_first(checkpoints_in(folder), read_checkpoint, lambda text: None)
         settings = Settings(**content["state"]["settings"])
-        settings.parsed()
+        different = settings.contradictions(arguments)
     except (CheckpointError, RecipeError) as error:
         raise CommandError(str(error)) from None
     except (KeyError, TypeError):
         raise CommandError(f"the run in {folder} was not begun by `minidl train`") from None
     network_named(settings.network)
-    if different := settings.contradictions(arguments):
+    if different:
         raise CommandError(f"the run in {folder} was begun otherwise: {', '.join(different)}; --out DIR for a new one")
     ours, theirs = versions(), content["versions"]
     changed = [f"{name} {theirs.get(name)} (here {ours[name]})" for name in ours if theirs.get(name) != ours[name]]
@@ -151,13 +152,14 @@ def train(setup: Setup, folder: Path, arguments: argparse.Namespace) -> int:
         raise CommandError(str(error)) from None
 
     watch = Watch(console.tell, len(setup.splits.classes))
-    curves = Curves(
-        folder / "curves.png", f"{setup.network.name} on {setup.settings.data}", setup.watched, console.tell
-    )
+    curves = Curves(folder / "curves.png", setup.settings.title, setup.watched, console.tell)
+    limit = StopAfter(arguments.max_steps)
+    if not training.finished:  # a run that goes on may have taken so many steps already
+        limit.step(training)
     with stop_at_signals(training) as stopped:
         try:
             # The files first: that nobody reads what is printed must not keep an epoch from being saved.
-            training.run(watch, run_files, console, curves, StopAfter(arguments.max_steps))
+            training.run(watch, run_files, console, curves, limit)
         except KeyboardInterrupt:
             if not training.testing:  # in the middle of a step, which a second signal broke off
                 print(f"\nleft at once; {kept_in(folder)}. To go on:\n  {resume_command(folder, arguments)}")

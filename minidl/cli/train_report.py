@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
@@ -13,10 +12,11 @@ import numpy
 import safetensors.numpy
 from matplotlib.figure import Figure
 
-from minidl.checkpoint import CheckpointError, atomic_write, model_weights
+from minidl.checkpoint import CheckpointError, atomic_write, model_weights, read_checkpoint
 from minidl.cli.arguments import CommandError
 from minidl.cli.report import MISTAKES, Mistake, confusion_text, curves_figure, training_figure, worst_pairs_text
 from minidl.cli.train_setup import Setup
+from minidl.cli.weights import trained_on_header
 from minidl.tensor import Tensor
 from minidl.training import Training, confusion_matrix, predict
 from minidl.training.console import duration
@@ -74,7 +74,10 @@ def final_report(setup: Setup, folder: Path) -> None:
         try:
             setup.model.load_state_dict(model_weights(folder / BEST))
             results.append(_tested(setup))
-            chosen = f"epoch {training.history.best_epoch}, the best on the validation images"
+            epoch = read_checkpoint(folder / BEST)[0]["state"]["training"]["position"]["epoch"]
+            chosen = f"epoch {epoch}, the best on the validation images"
+            if epoch != training.history.best_epoch:  # the disk was full
+                chosen += f" of those that could be saved (epoch {training.history.best_epoch} was better)"
         except CheckpointError as error:
             print(error)
     probabilities, labels = results[-1]
@@ -90,7 +93,7 @@ def final_report(setup: Setup, folder: Path) -> None:
         f"trained in {duration(sum(training.history.seconds))}"
     )
     figure = training_figure(
-        f"{setup.network.name} on {setup.settings.data}: {right / len(labels):.1%} right on {len(labels):,} images",
+        f"{setup.settings.title}: {right / len(labels):.1%} right on {len(labels):,} images",
         training.history,
         confusion,
         classes,
@@ -99,11 +102,10 @@ def final_report(setup: Setup, folder: Path) -> None:
         things="class",
     )
     weights = {name: tensor.cpu().numpy() for name, tensor in setup.model.state_dict().items()}
-    about = {"network": setup.network.name, "data": setup.settings.data, "classes": list(classes)}
     try:
         save_figure(figure, folder / "report.png")
         with atomic_write(folder / "model.safetensors") as file:
-            file.write(safetensors.numpy.save(weights, {"minidl.train": json.dumps(about)}))
+            file.write(safetensors.numpy.save(weights, trained_on_header(setup.splits)))
     except OSError as error:
         raise CommandError(f"cannot write the report into {folder}: {error.strerror}") from None
     print(f"Curves, matrix and mistakes: {folder / 'report.png'}; the weights alone: {folder / 'model.safetensors'}")

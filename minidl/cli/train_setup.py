@@ -14,7 +14,7 @@ from minidl.cli.arguments import CommandError
 from minidl.cli.networks import network_named
 from minidl.data import DataLoader, Subset, random_split
 from minidl.data.images import ArrayDataset
-from minidl.data.named import FOLDER, Splits, named
+from minidl.data.named import Splits, named
 from minidl.data.transforms import CenterCrop, Compose, Pad, Resize, Transform
 from minidl.grad_mode import no_grad
 from minidl.inspect.trace import unchanged
@@ -66,7 +66,10 @@ class Settings:
         )
 
     def contradictions(self, arguments: argparse.Namespace) -> list[str]:
-        """Options that are given and say something else than those that the run was begun with."""
+        """Options that are given and say something else than those that the run was begun with.
+
+        RecipeError: the recipe that is asked for, or that of the run, cannot be read.
+        """
         recipe = self.parsed()
         kept = {
             "network": self.network,
@@ -81,12 +84,19 @@ class Settings:
         }
         given = {name: getattr(arguments, name) for name in kept}
         if given["recipe"] is not None:
-            given["recipe"] = Path(given["recipe"]).stem
+            asked = _chosen_recipe(arguments)
+            changed = f"{asked.name} as it is now" if asked.name == self.recipe_name else asked.name
+            given["recipe"] = self.recipe_name if asked == recipe else changed
         if given["data"] is not None:
             given["data"] = _absolute(given["data"])
         names = {name: "NET" if name == "network" else f"--{name.replace('_', '-')}" for name in kept}
         different = [name for name, value in given.items() if value not in (None, False) and value != kept[name]]
         return [f"{names[name]} {given[name]} (not {kept[name]})" for name in different]
+
+    @property
+    def title(self) -> str:
+        """resnet20 on cifar10; of a path, the last part."""
+        return f"{self.network} on {Path(self.data).name}"
 
     def parsed(self) -> Recipe:
         return parse_recipe(self.recipe, self.recipe_name, "the recipe of the run")
@@ -94,9 +104,8 @@ class Settings:
 
 def _absolute(data: str) -> str:
     """The name of a data set, which must mean the same from any folder."""
-    if not data.startswith(FOLDER):
-        return data
-    return f"{FOLDER}{Path(data.removeprefix(FOLDER)).expanduser().absolute()}"
+    kind, colon, path = data.partition(":")
+    return f"{kind}:{Path(path).expanduser().absolute()}" if colon else data
 
 
 def _chosen_recipe(arguments: argparse.Namespace) -> Recipe:
@@ -136,7 +145,7 @@ def prepare(settings: Settings, device_name: str | None, workers: int) -> Setup:
     try:
         model.to(device(device_name or ("cuda" if minidl.cuda.is_available() else "cpu")))
     except RuntimeError as error:
-        raise CommandError(str(error).splitlines()[0]) from None
+        raise CommandError(str(error).splitlines()[0].removeprefix("to(): ")) from None
 
     kept_back = _kept_back(recipe, len(train_images))
     watched_images: Any = test_images
@@ -189,7 +198,7 @@ def _data(settings: Settings) -> Splits:
     try:
         return named(settings.data, settings.root, partial=settings.partial)
     except (OSError, ValueError, RuntimeError, ImportError) as error:
-        raise CommandError(str(error).replace("partial=True", "--partial")) from None
+        raise CommandError(str(error).removeprefix("named(): ").replace("partial=True", "--partial")) from None
 
 
 def _kept_back(recipe: Recipe, count: int) -> int:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import safetensors
 
 import minidl
 from architectures.catalog import Network
 from minidl.cli.arguments import CommandError
 from minidl.cli.blank import undrawn
+from minidl.data.named import Description
 from minidl.nn import Module
 from minidl.nn.state_names import common_prefix, renamed
 from minidl.serialization import LoadError
 from minidl.tensor import Tensor
 
 INSIDE = ("state_dict", "model_state_dict", "model", "net", "weights")  # where checkpoints keep the weights
+TRAINED_ON = "minidl.trained_on"  # in the header of a file that `minidl train` wrote: a Description, as JSON
 OURS, NOT_OURS = "model.", "optimizer."  # the two kinds of names in a checkpoint of `minidl train`
 
 
@@ -64,6 +69,22 @@ def with_weights(network: Network, arguments: argparse.Namespace, **options: Any
         why = _other_ends(network, model.state_dict(), state, rules) or _shortened(str(error))
         raise CommandError(f"{path} does not fit {network.name}: {why}") from None
     return model.eval()
+
+
+def trained_on_header(about: Description) -> dict[str, str]:
+    """For a safetensors file of weights: what `trained_on` reads."""
+    fields = ("classes", "mean", "std", "image_shape")
+    return {TRAINED_ON: json.dumps({name: list(getattr(about, name)) for name in fields})}
+
+
+def trained_on(path: Path) -> Description | None:
+    """What the weights were trained on, where the file says so: as `minidl train` writes it."""
+    try:
+        with safetensors.safe_open(path, "numpy") as file:
+            fields = json.loads((file.metadata() or {})[TRAINED_ON])
+        return Description(**{name: tuple(values) for name, values in fields.items()})
+    except (OSError, safetensors.SafetensorError, KeyError, ValueError, TypeError, AttributeError):
+        return None  # other files say nothing, and damaged ones are explained when they are loaded
 
 
 def _other_ends(

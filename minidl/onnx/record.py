@@ -20,6 +20,7 @@ from minidl.events import listening
 from minidl.function import Function
 from minidl.grad_mode import enable_grad
 from minidl.nn import Module
+from minidl.nn.eval_mode import eval_mode
 from minidl.tensor import Tensor
 
 
@@ -104,7 +105,7 @@ def _run(model: Module, images: Tensor) -> Recording:
 
     # Untrained networks of many layers overflow; the values do not matter.
     quiet = numpy.errstate(all="ignore")
-    with quiet, _evaluating(model), _paths(model, path), enable_grad(), listening(ran):
+    with quiet, eval_mode(model), _paths(model, path), enable_grad(), listening(ran):
         outputs = model(images)
     results = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
     if not all(isinstance(each, Tensor) for each in results):
@@ -118,18 +119,6 @@ def _run(model: Module, images: Tensor) -> Recording:
 def _identity(tensor: Tensor) -> Any:
     """A tensor changed in place has a new history, so it counts as another one."""
     return id(tensor) if tensor.grad_fn is None else (tensor.grad_fn, tensor.output_nr)
-
-
-@contextmanager
-def _evaluating(model: Module) -> Iterator[None]:
-    """Inside, all modules are in eval mode; afterwards each is in its own again."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 @contextmanager

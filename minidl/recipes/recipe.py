@@ -107,9 +107,12 @@ class Recipe:
         return -(-self.iterations // steps_per_epoch), self.iterations
 
     def changed(self, lr: float | None = None, **settings: Any) -> Recipe:
-        """Another lr, batch_size or validation; what is None stays as it is."""
+        """Another lr, batch_size or validation; what is None stays as it is. For OneCycleLR, lr is the highest rate."""
         recipe = replace(self, **{name: value for name, value in settings.items() if value is not None})
-        return recipe if lr is None else replace(recipe, optimizer=self.optimizer | {"lr": lr})
+        if lr is None:
+            return recipe
+        schedule = self.schedule | {"max_lr": lr} if "max_lr" in self.schedule else self.schedule
+        return replace(recipe, optimizer=self.optimizer | {"lr": lr}, schedule=schedule)
 
     def for_epochs(self, epochs: int, steps_per_epoch: int) -> Recipe:
         """A longer or shorter training, whose schedule is stretched: what came after 50 % comes after 50 %."""
@@ -213,6 +216,8 @@ def _check_schedule(where: str, table: dict[str, Any]) -> None:
         _check_named(where, table, SCHEDULERS, ("by",), also=("inv",))
     if table.get("by", "epoch") not in ("epoch", "step"):
         raise RecipeError(f'{where}: by is "epoch" or "step", but is {table["by"]!r}')
+    if table["name"] == "ReduceLROnPlateau" and table.get("by") == "step":
+        raise RecipeError(f'{where}: ReduceLROnPlateau looks at the test after an epoch: by = "epoch"')
     for number, part in enumerate(table.get("schedulers", ()), 1):
         _check_schedule(f"{where} scheduler {number}", part)
 

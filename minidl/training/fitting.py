@@ -32,6 +32,7 @@ def fit(
     each "step" if `schedule_by` says so; with `progress` there is a bar on a terminal, and a line for each epoch.
     Ctrl-C ends the training, not the program. A first loss far from that of guessing is a UserWarning.
 
+    ValueError: another `schedule_by`, or ReduceLROnPlateau by step.
     FloatingPointError: the loss or a gradient is infinite or not a number; it says in which layer that began.
     """
     training = Training(

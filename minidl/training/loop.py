@@ -63,6 +63,8 @@ class Training:
     position        where it stands; history: the epochs so far; stop: set it to leave after the step under way
     last_epoch      the sums of the epoch that was complete last
     loss            of the last batch; num_scores: the numbers that the model gives for an image
+
+    ValueError: another `schedule_by`, or ReduceLROnPlateau by step.
     """
 
     def __init__(
@@ -78,6 +80,10 @@ class Training:
         schedule_by: str = "epoch",
         max_steps: int | None = None,
     ):
+        if schedule_by not in ("epoch", "step"):
+            raise ValueError(explain("fit", f'schedule_by is "epoch" or "step", got {schedule_by!r}'))
+        if schedule_by == "step" and isinstance(scheduler, ReduceLROnPlateau):
+            raise ValueError(explain("fit", 'ReduceLROnPlateau looks at the test after an epoch: schedule_by="epoch"'))
         self.model, self.optimizer, self.loss_fn = model, optimizer, loss_fn
         self.train_loader, self.test_loader = train_loader, test_loader
         self.epochs, self.max_steps = epochs, max_steps

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy
@@ -12,6 +11,7 @@ from minidl.backend import CPU, array_module
 from minidl.errors import explain
 from minidl.grad_mode import no_grad
 from minidl.nn import Module
+from minidl.nn.eval_mode import eval_mode
 from minidl.tensor import Tensor
 
 Loss = Callable[[Any, Tensor], Tensor]
@@ -48,18 +48,6 @@ def predict(model: Module, loader: Iterable) -> tuple[Tensor, Tensor]:
         )
     xp = array_module(scores[0])
     return Tensor(xp.concatenate(scores)), Tensor(xp.concatenate(labels))
-
-
-@contextmanager
-def eval_mode(model: Module) -> Iterator[None]:
-    """Inside, the model is in eval mode; afterwards each of its modules is in its own mode again."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def evaluate(model: Module, loader: Iterable, loss_fn: Loss | None = None) -> Evaluation:

@@ -42,8 +42,8 @@ from minidl.cli.experiments.training import TEST_BATCH, error_of, train
 from minidl.cli.experiments.verdict import Claim
 from minidl.data import ArrayDataset, DataLoader
 from minidl.data.transforms import RandomCrop
+from minidl.nn.eval_mode import eval_mode
 from minidl.tensor import Tensor
-from minidl.training import eval_mode
 
 DESCRIPTION = """FC7 features carried to another task, beside pixels and an untrained net
 

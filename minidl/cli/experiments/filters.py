@@ -29,8 +29,8 @@ from minidl.cli.experiments.verdict import Claim
 from minidl.cli.networks import network_named
 from minidl.cli.weights import with_weights
 from minidl.nn import Module
+from minidl.nn.eval_mode import eval_mode
 from minidl.tensor import Tensor
-from minidl.training import eval_mode
 
 DESCRIPTION = """first-layer filters and feature maps as pictures
 
