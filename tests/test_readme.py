@@ -33,8 +33,15 @@ def test_the_training_in_python():
 
 
 def test_its_commands_exist():
-    shell = "\n".join(re.findall(r"```\n(.*?)```", README, re.DOTALL))
-    named = re.findall(r"^minidl ([a-z-]+)", shell, re.MULTILINE) + re.findall(r"`minidl ([a-z-]+)", README)
+    code, prose = [], []
+    fence = None  # the language of the block that a line stands in
+    for line in README.splitlines():
+        if line.startswith("```"):
+            fence = line[3:] if fence is None else None
+        else:
+            (prose if fence is None else code).append(line)
+    named = re.findall(r"^minidl ([a-z-]+)", "\n".join(code), re.MULTILINE)
+    named += re.findall(r"`minidl ([a-z-]+)", "\n".join(prose))
     assert len(set(named)) >= 10 and set(named) <= set(COMMANDS)
 
 
