@@ -162,6 +162,7 @@ class Recorder(Observer):
         if leaf is not None and leaf.requires_grad:
             name = self.name_of(leaf)
             call.path, call.names = name.rpartition(".")[0], ("leaf",)
+            call.level = name.count(".") + 1 if name else call.level  # that of the operations of its module
             call.inputs = (self._given(leaf),)
             produced = (self._made(leaf.grad.data, number),)
             self._event("backward", "accumulate", call, node, produced=produced, seconds=seconds, parameter=name)
@@ -304,7 +305,8 @@ class Recorder(Observer):
         return self._call_count
 
     def _begin(self, what: Any, call: _Call, opened: int) -> None:
-        self._running.append(_Running(what, call, opened, not isinstance(what, Module)))
+        start = time.perf_counter() - self.away
+        self._running.append(_Running(what, call, opened, not isinstance(what, Module), start))
 
     def _end(self, what: Any) -> float:
         """How long it took."""

@@ -79,7 +79,7 @@ class Event:
     path        the dotted name of the module that it belongs to; "" for the model itself and outside of it
     level       how many modules (and operations, and steps) it stands in
     call        the same for the events of one call
-    within      the number of the event that opened the innermost operation it stands in; None for most
+    within      the number of the event that opened the innermost operation or step it stands in; None for most
     parameter   the name of the parameter, or of the leaf: of "accumulate", and of the updates of an optimizer
     inputs, outputs     what went in and out: Values, or None and numbers as they were given
     names       how forward calls the inputs: ("x", "weight", "bias"); of an update ("param", "grad", ...)
