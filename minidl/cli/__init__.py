@@ -23,6 +23,7 @@ from minidl.cli import (
     nets,
     receptive_field,
     summary,
+    trace,
     train,
 )
 from minidl.cli.arguments import CommandError
@@ -34,6 +35,7 @@ COMMANDS = {
     "summary": summary,
     "receptive-field": receptive_field,
     "graph": graph,
+    "trace": trace,
     "evaluate": evaluate,
     "classify": classify,
     "export": export,

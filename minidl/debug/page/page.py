@@ -1,0 +1,49 @@
+"""The page as one file: the template with the style, the script and the document in it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+from minidl.debug.page.data import document
+from minidl.debug.tape import Tape
+from minidl.inspect.graph_svg import COLOURS
+
+SCRIPTS = ("common.js", "pictures.js", "graph.js", "cards.js", "window.js", "page.js")  # one script, in this order
+
+
+def html(tape: Tape, title: str = "A traced computation", facts: Iterable[tuple[str, str]] = ()) -> str:
+    """A page that steps through a tape: self-contained, for any browser of 2024 or later.
+
+    facts   (name, value) pairs that stand beside the title
+    """
+    return assemble(document(tape, title, facts))
+
+
+def assemble(document: dict[str, Any]) -> str:
+    """The page of a document; its format: data.py."""
+    # "<" is written so that no text in the document can end the script element that holds it.
+    text = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+    parts = {
+        "title": escape(document["title"]),
+        "css": _read("page.css") + _kinds(),
+        "script": "\n".join(map(_read, SCRIPTS)),
+        "document": text,
+    }
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _read("page.html"))
+
+
+def _read(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _kinds() -> str:
+    """The colours of the boxes: those that `minidl graph` draws with."""
+    return "\n".join(
+        f".node.{kind} .shape {{ fill: light-dark({light}, {dark}); stroke: light-dark({edge}, {dark_edge}); }}"
+        for kind, (light, edge, dark, dark_edge) in COLOURS.items()
+    )
