@@ -16,7 +16,7 @@ A step is an operation forward or backward, or the update of a module's paramete
     node        number of its node in the graph, null if it has none
     settings    the options of the operation, in words
     ms          how long it took, null if nobody knows
-    source      {place, line}: the user's line that called it; null if there is none
+    source      {place, line}: the line that called it, in the user's code or in architectures/; null if there is none
     takes, gives    [{role, tensor}]: x, weight, ...; numbers of tensors
     window      of a convolution whose sums can be shown: the tensors x, weight, bias (or null), y, and stride, padding
                 (top, left), dilation, groups; else null
@@ -66,8 +66,9 @@ class _Document:
         self.numbers: dict[Value, int] = {}  # of the tensors that steps show
         self.gradients: dict[Value, Value] = {}  # of a tensor the whole gradient
         self.of: dict[Value, Value] = {}  # of a gradient, or a part of one, the tensor
+        self.added: dict[Value, list[Value]] = {}  # of a tensor the gradients that its users gave
         self.notes: dict[Value, str] = {}
-        self.same: dict[Value, Value] = {}  # a parameter's gradient, as the operation gave it
+        self.same: dict[Value, Value] = {}  # for a Value another one, which is the same array and is shown instead
         self.kernels: set[Value] = set()  # weights of four dimensions, and their gradients: no images
         self.exact: dict[Value, None] = {}  # those whose every number is needed, for the sums of a convolution
         self.step_of: dict[int, int] = {}  # from the number of an event
@@ -111,15 +112,18 @@ class _Document:
         forward = self.tape.other(event, "forward", "after")
         for value, gradient in zip(forward.outputs if forward else (), event.incoming, strict=False):
             if isinstance(value, Value) and gradient is not None:
-                self.gradients[value], self.of[gradient] = gradient, value
+                self.gradients[value] = gradient = self.same.get(gradient, gradient)
+                self.of[gradient] = value
                 if gradient.producer is None:
-                    parts = [part for part, its in self.of.items() if its is value and part is not gradient]
+                    parts = self.added.get(value, [])
                     self.notes[gradient] = f"the sum of {len(parts)} gradients" if parts else "where backward begins"
                     self.notes |= dict.fromkeys(parts, f"one of {len(parts)} gradients that are added up")
         for value, gradient in zip(event.inputs, event.produced, strict=False):
             if isinstance(value, Value) and gradient is not None:
+                gradient = self.once(gradient, (*event.incoming, *event.produced))
                 self.gradients.setdefault(value, gradient)
                 self.of.setdefault(gradient, value)
+                self.added.setdefault(value, []).append(gradient)
                 if value in self.kernels:
                     self.kernels.add(gradient)
         names = ["grad_output"] if len(event.incoming) == 1 else [f"grad_output{i}" for i in range(len(event.incoming))]
@@ -127,6 +131,13 @@ class _Document:
         takes += self.parts(event.names, self.saved_inputs(event))
         gives = self.parts([f"grad_{name}" for name in event.names], event.produced)
         self.step(event, takes, gives)
+
+    def once(self, gradient: Value, others: Sequence[Value | None]) -> Value:
+        """An operation may hand on an array that it was given, and to several inputs: that is one tensor."""
+        first = next(each for each in others if each is not None and (each is gradient or _is_same(each, gradient)))
+        if first is not gradient:
+            self.same[gradient] = self.same.get(first, first)
+        return self.same.get(gradient, gradient)
 
     def saved_inputs(self, event: Event) -> list[Value | None]:
         """The inputs that backward needs, where they are: others have let them go."""
@@ -138,11 +149,11 @@ class _Document:
         if arrived is None or total is None:
             return
         if event.parameter:
-            self.notes[arrived] = f"goes to {event.parameter}.grad"
+            self.notes[self.same.get(arrived, arrived)] = f"goes to {event.parameter}.grad"
         if arrived in self.kernels:
             self.kernels.add(total)
         if arrived.array is not None and total.array is not None and bool((arrived.array == total.array).all()):
-            self.same[total] = arrived
+            self.same[total] = self.same.get(arrived, arrived)
 
     def updates(self) -> None:
         """One step for the parameters of each module, in the order of the optimizer."""
@@ -186,7 +197,7 @@ class _Document:
     ) -> None:
         if event.operation not in self.formulas:
             self.formulas[event.operation] = formula(event.type)
-        source = event.source
+        source = event.stack[0] if event.stack else None
         self.step_of[event.number] = len(self.steps)
         self.steps.append(
             {
@@ -251,6 +262,10 @@ class _Document:
             "note": self.notes.get(value, ""),
             **pictures.of(value),
         }
+
+
+def _is_same(a: Value, b: Value) -> bool:
+    return a.array is not None and a.array is b.array
 
 
 def _role(parameter: str, name: str) -> str:

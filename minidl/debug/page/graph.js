@@ -2,7 +2,7 @@
 // The network as a picture and, for the keyboard and for screen readers, as a tree: a frame can be folded.
 // Everything was put at its place in Python. To fold a frame, the rows that only it takes are cut out of the picture.
 
-const HEADER = 24, PAD = 9, EDGE = 14, CLOSED = 220;
+const HEADER = 24, PAD = 9, EDGE = 14, CLOSED = 200;
 
 class Graph {
   /** `choose(node)` is called with the number of a node that was clicked. */
@@ -64,7 +64,7 @@ class Graph {
     if (moved) this.shut.clear();
     Object.assign(this, { current: node, phase, around });
     this.draw();
-    this.place.querySelector("[aria-current]")?.scrollIntoView({ block: "center", inline: "nearest" });
+    this.place.querySelector("[aria-current]")?.scrollIntoView({ block: "center", inline: "center" });
   }
 
   /** y in the picture as it is folded now, for a y of the whole picture. */
@@ -124,14 +124,14 @@ class Graph {
   /** Where a frame is from left to right: a closed one needs no more room than its words. */
   extent(frame) {
     if (this.isOpen(this.graph.frames.indexOf(frame))) return frame;
-    const width = Math.min(frame.width, CLOSED);
+    const width = Math.min(frame.width, Math.max(frame.closed, CLOSED));
     return { ...frame, x: frame.x + (frame.width - width) / 2, width };
   }
 
   frame(id, y, depth, level) {
     const frame = this.extent(this.graph.frames[id]), isOpen = this.isOpen(id);
     const top = y(frame.y), height = Math.max(HEADER, y(frame.y + frame.height) - top);
-    const item = svgElement("g", { id: `frame-${id}`, role: "treeitem", tabindex: "-1", "aria-level": depth, "aria-expanded": isOpen, "aria-label": `${frame.label}${frame.note ? `, ${frame.note}` : ""}`, class: "frame" });
+    const item = svgElement("g", { id: `frame-${id}`, role: "treeitem", tabindex: "-1", "aria-level": depth, "aria-expanded": isOpen, "aria-label": `${frame.path}${frame.note ? `, ${frame.note}` : ""}`, class: "frame" });
     const back = svgElement("rect", { x: frame.x, y: top, width: frame.width, height: isOpen ? height : HEADER, rx: 5, class: `tint${frame.depth % 2}` });
     const head = svgElement("g", { class: "head" },
       svgElement("rect", { x: frame.x, y: top, width: frame.width, height: HEADER, rx: 5, class: `header${frame.depth % 2}` }),

@@ -5,7 +5,8 @@ frame, the page cuts the rows out that only its inside takes. The document:
 
     width, height
     nodes       [{path, label, steps}]: an operation, or all those of a layer; numbers of steps
-    frames      [{parent, label, note, number, depth, x, y, width, height}]: modules; parent: a frame, -1 for none
+    frames      [{parent, path, label, note, number, depth, closed, x, y, width, height}]: modules; parent: a frame, -1
+                for none; closed: how wide it must be when it is folded
     boxes       [{parent, x, y, width, height, round, bands}]
     bands       [{node, path, kind, label, note, number, two, steps, y, height}]: the operations in a box, one below the
                 other; two: their words are in two lines; steps: whether there are any
@@ -27,6 +28,7 @@ from minidl.inspect.graph_nodes import KINDS, Block, Edge, Node, Shape, detail_o
 from minidl.inspect.trace import Operation
 
 EVERYTHING = 1000  # nested deeper than any module
+SIGN = 16  # pixels: the sign in the header of a frame, which says whether it is open
 
 
 class Network:
@@ -68,9 +70,21 @@ class Network:
         for block, child in _tree(self.root):
             parents[child] = frames.get(block, -1)
             order.append({"frame": frames[child]} if isinstance(child, Block) else {"box": placed[child]})
+        widths: dict[int, float] = {}  # folded, the frames beside and below one another are equally wide
+        for frame in drawing.frames:
+            width = boxes.block_words(frame.block).width + SIGN
+            widths[parents[frame.block]] = max(widths.get(parents[frame.block], 0.0), width)
         ways = _Ways(drawing, parents)
+        paths = {number: frame.block.path for number, frame in enumerate(drawing.frames)}
         return {
-            "frames": [_frame(frame, parents[frame.block]) for frame in drawing.frames],
+            "frames": [
+                {
+                    **_frame(frame, paths.get(parents[frame.block], "")),
+                    "parent": parents[frame.block],
+                    "closed": round(widths[parents[frame.block]], 1),
+                }
+                for frame in drawing.frames
+            ],
             "boxes": [
                 {
                     "parent": parents[box.node],
@@ -263,10 +277,10 @@ def _rectangle(item: Box | Frame) -> dict[str, float]:
     return {name: round(getattr(item, name), 1) for name in ("x", "y", "width", "height")}
 
 
-def _frame(frame: Frame, parent: int) -> dict[str, Any]:
+def _frame(frame: Frame, around: str) -> dict[str, Any]:
     words = boxes.block_words(frame.block)
-    label = {"label": words.label, "note": words.note, "number": words.number}
-    return {"parent": parent, **label, "depth": frame.depth, **_rectangle(frame)}
+    label = {"label": boxes.name_within(words.label, around), "note": words.note, "number": words.number}
+    return {"path": words.label, **label, "depth": frame.depth, **_rectangle(frame)}
 
 
 class _Ways:

@@ -10,7 +10,9 @@ from importlib.resources import files
 from typing import Any
 
 from minidl.debug.page.data import document
+from minidl.debug.page.network import operations
 from minidl.debug.tape import Tape
+from minidl.errors import explain
 from minidl.inspect.graph_svg import COLOURS
 
 SCRIPTS = ("common.js", "pictures.js", "graph.js", "cards.js", "window.js", "page.js")  # one script, in this order
@@ -20,7 +22,13 @@ def html(tape: Tape, title: str = "A traced computation", facts: Iterable[tuple[
     """A page that steps through a tape: self-contained, for any browser of 2024 or later.
 
     facts   (name, value) pairs that stand beside the title
+
+    ValueError: no operation is on the tape.
     """
+    if not operations(tape):
+        raise ValueError(
+            explain("html", "no operation ran while the tape was written: there is nothing to step through")
+        )
     return assemble(document(tape, title, facts))
 
 

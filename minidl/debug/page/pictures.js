@@ -106,6 +106,11 @@ class Picture {
     const small = new OffscreenCanvas(columns, rows);
     context.clearRect(0, 0, this.canvas.width, this.canvas.height);
     context.imageSmoothingEnabled = false;
+    context.fillStyle = theme() === "dark" ? "#39424b" : "#dde1e6"; // between the tiles
+    for (let plane = 0; plane < planes; plane++) {
+      const [x, y] = this.origin(plane);
+      context.fillRect(x - this.gap, y - this.gap, columns * this.wide + 2 * this.gap, rows * this.high + 2 * this.gap);
+    }
     for (let plane = 0; plane < planes; plane++) {
       for (let i = 0, pixel = 0; i < rows; i++) {
         for (let j = 0; j < columns; j++, pixel += 4) {

@@ -30,4 +30,5 @@ def _short(value: Any) -> Any:
         parts = [_short(each) for each in value]
         if all(each == parts[0] for each in parts):
             return parts[0]
+        return tuple(parts)
     return value
