@@ -11,9 +11,10 @@ It is imported by its own name: `import minidl` alone does not load it.
 """
 
 from minidl.debug.diff import Difference, diff
-from minidl.debug.prompt import Pdb, set_trace, step
+from minidl.debug.prompt import Pdb
 from minidl.debug.recorder import Recorder, trace
 from minidl.debug.spec import Spec, SpecError
 from minidl.debug.statistics import Statistics, statistics
 from minidl.debug.stepper import Stepper
 from minidl.debug.tape import Event, Tape, Value
+from minidl.debug.watch import set_trace, step
