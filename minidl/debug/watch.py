@@ -103,12 +103,14 @@ active: list[Watch] = []  # the sessions that are under way, the innermost last
 
 
 @contextmanager
-def step(model: Module | None = None, budget: int = 1 << 30) -> Iterator[None]:
-    """Inside, the prompt comes at the first event of a computation, and goes on as it is told. `h` has its commands.
+def step(model: Module | None = None, budget: int = 1 << 30, prompt: type[Pdb] = Pdb) -> Iterator[None]:
+    """Inside, the prompt comes before the first operation, and goes on as it is told. `h` has its commands.
 
     model, budget: as for `trace`.
     """
-    with Watch(model, budget).watching():
+    session = Watch(model, budget, prompt)
+    session.wanted = lambda event: event.kind == "before"
+    with session.watching():
         yield
 
 
