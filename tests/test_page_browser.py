@@ -13,6 +13,7 @@ from PIL import Image
 
 from architectures.lenet import lenet5
 from architectures.resnet_cifar import resnet20
+from minidl.debug.page import frame
 from minidl.debug.page.data import document
 from minidl.debug.page.page import assemble
 from tests.test_page import numbers, traced
@@ -230,6 +231,19 @@ def test_padding_is_seen_as_such(opened):
     page.locator(".gives figure canvas").focus()
     page.keyboard.press("Enter")  # the upper left corner
     assert page.locator("#sum .channel").first.locator("td.padding").count() == 5
+
+
+def test_in_the_frame_of_a_notebook(opened):
+    """It has no address there, opens at the event that was asked for, and steps."""
+    tape = traced(lenet5(), (2, 1, 32, 32))
+    page = opened("lenet5")
+    page.set_content(frame(tape, at=next(event.number for event in tape if event.phase == "backward") + 1))
+    inner = page.frame_locator("iframe")
+    inner.locator("html[data-ready]").wait_for()
+    assert inner.locator(".phase").inner_text() == "Backward 1 / 13"
+    inner.locator("body").press("ArrowRight")
+    inner.locator(".links button").first.click()
+    assert inner.locator(".step-head").is_visible()
 
 
 # ------------------------------------------------------------------------------------------------------------- graph

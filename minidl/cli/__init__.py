@@ -14,6 +14,7 @@ import minidl
 from minidl.cli import (
     classify,
     compare,
+    debug,
     demo,
     evaluate,
     experiment,
@@ -36,6 +37,7 @@ COMMANDS = {
     "receptive-field": receptive_field,
     "graph": graph,
     "trace": trace,
+    "debug": debug,
     "evaluate": evaluate,
     "classify": classify,
     "export": export,

@@ -38,7 +38,7 @@ def trace(fn: Callable[[], Any], model: Module | None = None, record: str = "ful
     ValueError: there is no such record.
     """
     recorder = Recorder(model, record, budget)
-    recorder.until = trace.__code__
+    recorder.bottom = trace.__code__
     with observing(recorder):
         try:
             recorder.tape.result = fn()
@@ -80,10 +80,10 @@ class Recorder(Observer):
     """Writes what it is told in its own thread onto a tape. A debugger is one that does more in `happened`.
 
     model       as for `trace`
-    until       the code of a function: the stacks of the events end below a call of it
+    bottom      the code of a function: the stacks of the events end at a call of it
     """
 
-    until: CodeType | None = None
+    bottom: CodeType | None = None
 
     def __init__(self, model: Module | None = None, record: str = "full", budget: int = 1 << 30):
         if record not in RECORDS:
@@ -116,7 +116,7 @@ class Recorder(Observer):
         if self._is_not_ours():
             return
         call = self._new_call(node)
-        call.stack = user_stack(self.until)
+        call.stack = user_stack(self.bottom)
         call.path = self._running[-1].call.path if self._running else ""
         call.inputs = tuple(self._given(x, len(self.tape)) for x in inputs)
         call.names = input_names(call.type, len(inputs))
@@ -128,13 +128,16 @@ class Recorder(Observer):
         seconds, number = self._end(node), len(self.tape)
         made = outputs if isinstance(outputs, tuple) else (outputs,)
         call.outputs = tuple(self._made(y.data, number) for y in made)
-        call.saved = tuple(None if array is None else self._seen(array) for array in node.saved or ())
+        call.saved = tuple(self._seen(array) if is_array(array) else array for array in node.saved or ())
         self._event("forward", "after", call, node, options=node.options, seconds=seconds, bytes=_bytes(call.outputs))
 
     def before_backward(self, node: Function, grad_outputs: Sequence) -> None:
         if self._is_not_ours():
             return
-        call = self._calls.get(node) or self._new_call(node)
+        call = self._calls.get(node)
+        if call is None:  # its forward ran before anybody looked
+            call = self._new_call(node)
+            call.names = input_names(call.type, len(node.edges))
         call.incoming = tuple(self._seen(gradient, len(self.tape)) for gradient in grad_outputs)
         if node.keeps_gradient:  # one event is enough: "accumulate"
             self._begin(node, call, opened=len(self.tape))
@@ -177,10 +180,11 @@ class Recorder(Observer):
     def enter_module(self, module: Module, inputs: tuple) -> None:
         if self._is_not_ours():
             return
-        call = _Call(self._next_call(), type(module).__name__, type(module), self._path(module), self._level())
-        call.stack = user_stack(self.until)
+        kind: Any = type(module)
+        call = _Call(self._next_call(), kind.__name__, kind, self._path(module), self._level())
+        call.stack = user_stack(self.bottom)
         call.inputs = tuple(self._given(x) for x in inputs)
-        call.names = input_names(type(module), len(inputs))
+        call.names = input_names(kind, len(inputs))
         self._event("forward", "enter", call, module, opens=True)
 
     def leave_module(self, module: Module, output: Any) -> None:
@@ -257,7 +261,7 @@ class Recorder(Observer):
 
     def _call_of(self, owner: Any) -> _Call:
         call = _Call(self._next_call(), type(owner).__name__, type(owner), level=self._level())
-        call.stack = user_stack(self.until)
+        call.stack = user_stack(self.bottom)
         return call
 
     # ----------------------------------------------------------------------------------------------------- values
@@ -350,9 +354,9 @@ class Recorder(Observer):
 
 
 @cache
-def input_names(kind: type, count: int) -> tuple[str, ...]:
+def input_names(kind: Any, count: int) -> tuple[str, ...]:
     """How the forward of an operation or a module calls its inputs; x0, x1, ... where it takes any number."""
-    parameters = list(inspect.signature(kind.forward).parameters.values())  # type: ignore[attr-defined]
+    parameters = list(inspect.signature(kind.forward).parameters.values())
     names: list[str] = []
     for parameter in parameters:
         if parameter.kind is parameter.VAR_POSITIONAL:

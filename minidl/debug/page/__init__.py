@@ -7,4 +7,4 @@ The way there: the graph of what ran (network.py), tensors made small (pictures.
 (data.py), and that in a template together with page.css and the scripts (page.py).
 """
 
-from minidl.debug.page.page import html
+from minidl.debug.page.page import frame, html

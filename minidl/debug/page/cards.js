@@ -35,7 +35,7 @@ function pictureOf(card, side, step) {
   const what = { maps: "channels", filters: "kernels" }[tensor.data.kind];
   const parts = [];
   if (what) parts.push(tensor.data.kind === "maps" && tensor.shape.length === 4 && tensor.shape[0] > 1 ? "image 0" : "", plan.planes < plan.of ? `${plan.planes} of ${plan.of} ${what}` : plan.of > 1 ? `${plan.of} ${what}` : "");
-  if (tensor.data.every.some((every) => every > 1)) parts.push(`every ${Math.max(...tensor.data.every)}th value`);
+  if (tensor.data.every.some((every) => every > 1)) parts.push(`one value in ${Math.max(...tensor.data.every)}`);
   canvas.tabIndex = 0;
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-roledescription", "picture of values");

@@ -2,6 +2,7 @@
 
     title       of the page
     facts       [[name, value], ...]: what stands beside the title
+    start       the number of the step that it opens at
     phases      [{name, first, last, ms}]: forward, backward, update, as far as there are such; numbers of steps
     formulas    {operation: {formula, note}}: its docstring, the equations and the rest
     steps       [step]: forward in the order of the run, backward in its order, an update for each module
@@ -50,9 +51,9 @@ from minidl.debug.page.words import formula, settings
 from minidl.debug.tape import Event, Tape, Value
 
 
-def document(tape: Tape, title: str, facts: Iterable[tuple[str, str]] = ()) -> dict[str, Any]:
-    """The document of a tape."""
-    return _Document(tape).build(title, facts)
+def document(tape: Tape, title: str, facts: Iterable[tuple[str, str]] = (), at: int | None = None) -> dict[str, Any]:
+    """The document of a tape, which opens at an event."""
+    return _Document(tape).build(title, facts, at)
 
 
 class _Document:
@@ -73,7 +74,7 @@ class _Document:
         self.exact: dict[Value, None] = {}  # those whose every number is needed, for the sums of a convolution
         self.step_of: dict[int, int] = {}  # from the number of an event
 
-    def build(self, title: str, facts: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    def build(self, title: str, facts: Iterable[tuple[str, str]], at: int | None) -> dict[str, Any]:
         for event in operations(self.tape):
             self.forward(event)
         for event in self.tape:
@@ -90,6 +91,7 @@ class _Document:
         return {
             "title": title,
             "facts": [[name, value] for name, value in facts],
+            "start": max((k for event, k in self.step_of.items() if at is not None and event <= at), default=0),
             "phases": self.phases(),
             "formulas": self.formulas,
             "steps": self.steps,

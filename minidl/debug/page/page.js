@@ -2,6 +2,7 @@
 // Which step is shown, and the ways from one to another: slider, buttons, keys, the graph, links, the address.
 
 const last = page.steps.length - 1;
+const isAlone = location.protocol !== "about:"; // in the frame of a notebook it has no address of its own
 const state = { step: 0, cards: [] };
 const graph = new Graph(page.graph, byId("graph"), chooseNode);
 
@@ -9,7 +10,7 @@ const graph = new Graph(page.graph, byId("graph"), chooseNode);
 function go(step, { jump = false, tensor = null } = {}) {
   state.step = Math.max(0, Math.min(last, step));
   const address = `#step=${state.step + 1}`;
-  if (location.hash !== address) history[jump ? "pushState" : "replaceState"](null, "", address);
+  if (location.hash !== address && isAlone) history[jump ? "pushState" : "replaceState"](null, "", address);
   show();
   if (tensor !== null) {
     const card = state.cards.find((each) => each.index === tensor);
@@ -21,7 +22,7 @@ function go(step, { jump = false, tensor = null } = {}) {
 
 function fromAddress() {
   const found = /^#step=(\d+)$/.exec(location.hash);
-  go(found ? found[1] - 1 : 0);
+  go(found ? found[1] - 1 : page.start);
 }
 
 /** A node of the graph: its step in this phase, or the next of its steps if it is there already. */

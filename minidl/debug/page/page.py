@@ -15,13 +15,17 @@ from minidl.debug.tape import Tape
 from minidl.errors import explain
 from minidl.inspect.graph_svg import COLOURS
 
+FRAME = 'style="width: 100%; height: 46rem; border: 1px solid #8885; border-radius: 6px"'
 SCRIPTS = ("common.js", "pictures.js", "graph.js", "cards.js", "window.js", "page.js")  # one script, in this order
 
 
-def html(tape: Tape, title: str = "A traced computation", facts: Iterable[tuple[str, str]] = ()) -> str:
+def html(
+    tape: Tape, title: str = "A traced computation", facts: Iterable[tuple[str, str]] = (), at: int | None = None
+) -> str:
     """A page that steps through a tape: self-contained, for any browser of 2024 or later.
 
     facts   (name, value) pairs that stand beside the title
+    at      the number of an event: the page opens at its operation, or at the last one before it
 
     ValueError: no operation is on the tape.
     """
@@ -29,7 +33,15 @@ def html(tape: Tape, title: str = "A traced computation", facts: Iterable[tuple[
         raise ValueError(
             explain("html", "no operation ran while the tape was written: there is nothing to step through")
         )
-    return assemble(document(tape, title, facts))
+    return assemble(document(tape, title, facts, at))
+
+
+def frame(tape: Tape, at: int | None = None, title: str = "") -> str:
+    """The page in a frame, for a notebook: a `_repr_html_`."""
+    if not operations(tape):
+        return "<p>No operation has run yet.</p>"
+    page = html(tape, title or (type(tape.model).__name__ if tape.model is not None else "Tape"), at=at)
+    return f'<iframe srcdoc="{escape(page)}" title="A computation, step by step" {FRAME}></iframe>'
 
 
 def assemble(document: dict[str, Any]) -> str:
