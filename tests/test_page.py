@@ -280,6 +280,8 @@ def test_formula_and_settings_in_words():
     assert settings({"stride": (2, 2), "padding": ((1, 1), (0, 0)), "reduction": "mean"}) == (
         "stride 2, padding (1, 0), reduction 'mean'"
     )
+    assert settings({"key": (slice(None), 3, slice(1, None, 2), ...)}) == "key [:, 3, 1::2, ...]"
+    assert settings({"weight": numpy.ones((2, 3)), "dim": None}) == "weight array of 2×3, dim None"
     assert len(settings({"index": tuple(range(200))})) == 160
 
 

@@ -33,6 +33,8 @@ random filters.
 
     minidl trace resnet20 --html out.html"""
 
+BUDGET = 4 << 30  # bytes of tensors: VGG-16's parameters are half a GiB, and there are their gradients and changes too
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
@@ -60,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         for _ in range(arguments.after):
             training_step(model, optimizer, *batches.next())
         images, labels = batches.next()
-        tape = record(lambda: training_step(model, optimizer, images, labels), model)
+        tape = record(lambda: training_step(model, optimizer, images, labels), model, budget=BUDGET)
     assert isinstance(tape.result, float)
     page = html(tape, network.name, _facts(model, arguments, images, tape.result))
     try:

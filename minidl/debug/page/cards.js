@@ -37,7 +37,7 @@ function pictureOf(card, side, step) {
   if (what) parts.push(tensor.data.kind === "maps" && tensor.shape.length === 4 && tensor.shape[0] > 1 ? "image 0" : "", plan.planes < plan.of ? `${plan.planes} of ${plan.of} ${what}` : plan.of > 1 ? `${plan.of} ${what}` : "");
   if (tensor.data.every.some((every) => every > 1)) parts.push(`one value in ${Math.max(...tensor.data.every)}`);
   canvas.tabIndex = 0;
-  canvas.setAttribute("role", "img");
+  canvas.setAttribute("role", "application"); // so that screen readers leave the arrow keys to it
   canvas.setAttribute("aria-roledescription", "picture of values");
   canvas.setAttribute("aria-label", `${card.role}, ${shapeWords(tensor.shape)}. Arrow keys read single values${isSummed ? ", Enter shows how one was summed" : ""}.`);
   const hint = isSummed ? element("span", { className: "hint" }, "click a pixel: its sum") : null;

@@ -39,6 +39,7 @@ class Graph {
     this.open = new Set(isOpen ? this.graph.frames.keys() : []);
     this.shut = new Set(isOpen ? [] : this.graph.frames.keys());
     this.draw();
+    this.center();
   }
 
   toggle(id) {
@@ -64,6 +65,10 @@ class Graph {
     if (moved) this.shut.clear();
     Object.assign(this, { current: node, phase, around });
     this.draw();
+    this.center();
+  }
+
+  center() {
     this.place.querySelector("[aria-current]")?.scrollIntoView({ block: "center", inline: "center" });
   }
 

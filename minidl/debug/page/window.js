@@ -80,7 +80,7 @@ function showSum(step, cell) {
   const close = element("button", { type: "button", onclick: () => lightUp(null, true), "aria-label": "Close the sum" }, "×");
   place.append(element("header", {}, element("h3", {}, "The sum behind one value"), close), equation,
     element("div", { className: "channels", tabIndex: 0, role: "group", "aria-label": "Channels, the largest parts first" }, sorted.slice(0, MOST_SHOWN).map(block)));
-  if (rest.length) place.append(element("p", { className: "muted" }, `The other ${rest.length} channels: ${number(rest.reduce((sum, channel) => sum + channel.sum, 0))}`));
+  if (rest.length) place.append(element("p", { className: "muted rest" }, `The other ${rest.length} channels: ${number(rest.reduce((sum, channel) => sum + channel.sum, 0))}`));
   byId("reading").hidden = true;
   byId("step").querySelector(".columns").scrollIntoView({ block: "start" }); // pictures above, the sum below
   say(`${name} = ${number(total)}, the sum of ${channels.length * KH * KW} products. Largest part: channel ${sorted[0].c}, ${number(sorted[0].sum)}.`);
