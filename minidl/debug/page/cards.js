@@ -40,7 +40,8 @@ function pictureOf(card, side, step) {
   canvas.setAttribute("role", "application"); // so that screen readers leave the arrow keys to it
   canvas.setAttribute("aria-roledescription", "picture of values");
   canvas.setAttribute("aria-label", `${card.role}, ${shapeWords(tensor.shape)}. Arrow keys read single values${isSummed ? ", Enter shows how one was summed" : ""}.`);
-  const hint = isSummed ? element("span", { className: "hint" }, "click a pixel: its sum") : null;
+  const isTooLarge = side === "gives" && step.op === "Conv2d" && step.phase === "forward" && !step.window;
+  const hint = isSummed ? element("span", { className: "hint" }, "click a pixel: its sum") : isTooLarge ? element("span", {}, "too large here for the sums of single values") : null;
   new Reader(card, isSummed);
   return element("figure", {}, canvas, element("figcaption", {}, element("span", {}, parts.filter(Boolean).join(", ")), hint));
 }

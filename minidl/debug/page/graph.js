@@ -126,11 +126,11 @@ class Graph {
     if (hadFocus) stop?.focus({ preventScroll: true });
   }
 
-  /** Where a frame is from left to right: a closed one needs no more room than its words. */
+  /** Where a frame is from left to right: a closed one needs no more room than its words, around the line into it. */
   extent(frame) {
     if (this.isOpen(this.graph.frames.indexOf(frame))) return frame;
     const width = Math.min(frame.width, Math.max(frame.closed, CLOSED));
-    return { ...frame, x: frame.x + (frame.width - width) / 2, width };
+    return { ...frame, x: frame.entry - width / 2, width };
   }
 
   frame(id, y, depth, level) {

@@ -5,8 +5,8 @@ frame, the page cuts the rows out that only its inside takes. The document:
 
     width, height
     nodes       [{path, label, steps}]: an operation, or all those of a layer; numbers of steps
-    frames      [{parent, path, label, note, number, depth, closed, x, y, width, height}]: modules; parent: a frame, -1
-                for none; closed: how wide it must be when it is folded
+    frames      [{parent, path, label, note, number, depth, closed, entry, x, y, width, height}]: modules; parent: a
+                frame, -1 for none; closed: how wide it must be when it is folded; entry: where the first line meets it
     boxes       [{parent, x, y, width, height, round, bands}]
     bands       [{node, path, kind, label, note, number, two, steps, y, height}]: the operations in a box, one below the
                 other; two: their words are in two lines; steps: whether there are any
@@ -74,6 +74,7 @@ class Network:
         for frame in drawing.frames:
             width = boxes.block_words(frame.block).width + SIGN
             widths[parents[frame.block]] = max(widths.get(parents[frame.block], 0.0), width)
+        entries = {line.end: line.points[-1][0] for line in reversed(drawing.lines)}
         ways = _Ways(drawing, parents)
         paths = {number: frame.block.path for number, frame in enumerate(drawing.frames)}
         return {
@@ -82,6 +83,7 @@ class Network:
                     **_frame(frame, paths.get(parents[frame.block], "")),
                     "parent": parents[frame.block],
                     "closed": round(widths[parents[frame.block]], 1),
+                    "entry": round(entries.get(frame, frame.x + frame.width / 2), 1),
                 }
                 for frame in drawing.frames
             ],
