@@ -78,7 +78,7 @@ class _Node(ArrayFunction):
         return tuple(g.data if isinstance(g, Tensor) else g for g in gradients)
 
     def name(self) -> str:
-        return type(self.context).__name__
+        return type(self.options["context"] if self.options else self.context).__name__  # before forward: options
 
 
 def _array_of(context: Function, output: Any) -> Any:

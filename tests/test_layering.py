@@ -28,6 +28,7 @@ LAYERS = [
     "minidl.optim minidl.data",
     "minidl.checkpoint minidl.inspect",
     "minidl.training",
+    "minidl.debug",
     "minidl.onnx minidl.recipes",
     "minidl",  # the public face: minidl/__init__.py
     "architectures",
