@@ -128,7 +128,7 @@ class Recorder(Observer):
         seconds, number = self._end(node), len(self.tape)
         made = outputs if isinstance(outputs, tuple) else (outputs,)
         call.outputs = tuple(self._made(y.data, number) for y in made)
-        call.saved = tuple(None if array is None else self._seen(array) for array in node.saved or ())
+        call.saved = tuple(self._given(x) for x in node.saved or ())  # numbers too: of 2 * x the 2
         self._event("forward", "after", call, node, options=node.options, seconds=seconds, bytes=_bytes(call.outputs))
 
     def before_backward(self, node: Function, grad_outputs: Sequence) -> None:
