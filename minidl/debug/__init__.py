@@ -5,6 +5,8 @@
 recorder.py writes it, tape.py says what is on it.
 """
 
+from minidl.debug.check import check
 from minidl.debug.recorder import Recorder, trace
 from minidl.debug.statistics import Statistics, statistics
 from minidl.debug.tape import Event, Tape, Value
+from minidl.debug.why import why
