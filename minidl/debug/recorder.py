@@ -38,7 +38,7 @@ def trace(fn: Callable[[], Any], model: Module | None = None, record: str = "ful
     ValueError: there is no such record.
     """
     recorder = Recorder(model, record, budget)
-    recorder.until = trace.__code__
+    recorder.bottom = trace.__code__
     with observing(recorder):
         try:
             recorder.tape.result = fn()
@@ -80,10 +80,10 @@ class Recorder(Observer):
     """Writes what it is told in its own thread onto a tape. A debugger is one that does more in `happened`.
 
     model       as for `trace`
-    until       the code of a function: the stacks of the events end below a call of it
+    bottom      the code of a function: the stacks of the events end at a call of it
     """
 
-    until: CodeType | None = None
+    bottom: CodeType | None = None
 
     def __init__(self, model: Module | None = None, record: str = "full", budget: int = 1 << 30):
         if record not in RECORDS:
@@ -116,7 +116,7 @@ class Recorder(Observer):
         if self._is_not_ours():
             return
         call = self._new_call(node)
-        call.stack = user_stack(self.until)
+        call.stack = user_stack(self.bottom)
         call.path = self._running[-1].call.path if self._running else ""
         call.inputs = tuple(self._given(x, len(self.tape)) for x in inputs)
         call.names = input_names(call.type, len(inputs))
@@ -178,7 +178,7 @@ class Recorder(Observer):
         if self._is_not_ours():
             return
         call = _Call(self._next_call(), type(module).__name__, type(module), self._path(module), self._level())
-        call.stack = user_stack(self.until)
+        call.stack = user_stack(self.bottom)
         call.inputs = tuple(self._given(x) for x in inputs)
         call.names = input_names(type(module), len(inputs))
         self._event("forward", "enter", call, module, opens=True)
@@ -257,7 +257,7 @@ class Recorder(Observer):
 
     def _call_of(self, owner: Any) -> _Call:
         call = _Call(self._next_call(), type(owner).__name__, type(owner), level=self._level())
-        call.stack = user_stack(self.until)
+        call.stack = user_stack(self.bottom)
         return call
 
     # ----------------------------------------------------------------------------------------------------- values
