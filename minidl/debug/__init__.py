@@ -5,6 +5,7 @@
 recorder.py writes it, tape.py says what is on it.
 """
 
+from minidl.anomaly import AnomalyError, detect_anomaly
 from minidl.debug.check import check
 from minidl.debug.recorder import Recorder, trace
 from minidl.debug.statistics import Statistics, statistics
