@@ -90,7 +90,10 @@ class _Listener(Observer):
     """Passes on what ran forward."""
 
     def __init__(self, listener: Callable[[Any, tuple, Any], None]):
-        self.after_forward = listener  # type: ignore[method-assign]
+        self.listener = listener
+
+    def after_forward(self, node: Any, inputs: tuple, outputs: Any) -> None:
+        self.listener(node, inputs, outputs)
 
 
 @contextmanager

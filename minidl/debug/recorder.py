@@ -177,10 +177,11 @@ class Recorder(Observer):
     def enter_module(self, module: Module, inputs: tuple) -> None:
         if self._is_not_ours():
             return
-        call = _Call(self._next_call(), type(module).__name__, type(module), self._path(module), self._level())
+        kind: Any = type(module)
+        call = _Call(self._next_call(), kind.__name__, kind, self._path(module), self._level())
         call.stack = user_stack(self.bottom)
         call.inputs = tuple(self._given(x) for x in inputs)
-        call.names = input_names(type(module), len(inputs))
+        call.names = input_names(kind, len(inputs))
         self._event("forward", "enter", call, module, opens=True)
 
     def leave_module(self, module: Module, output: Any) -> None:
@@ -350,9 +351,9 @@ class Recorder(Observer):
 
 
 @cache
-def input_names(kind: type, count: int) -> tuple[str, ...]:
+def input_names(kind: Any, count: int) -> tuple[str, ...]:
     """How the forward of an operation or a module calls its inputs; x0, x1, ... where it takes any number."""
-    parameters = list(inspect.signature(kind.forward).parameters.values())  # type: ignore[attr-defined]
+    parameters = list(inspect.signature(kind.forward).parameters.values())
     names: list[str] = []
     for parameter in parameters:
         if parameter.kind is parameter.VAR_POSITIONAL:

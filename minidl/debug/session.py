@@ -37,6 +37,7 @@ class Session(Recorder):
         self.breakpoints: list[Breakpoint] = []
         self.reason = ""  # why it stopped, if at a breakpoint
         self.detached = False  # True: runs to its end, whatever comes
+        self.is_over = False  # True: it has run to its end
         self._breakpoint_count = 0
 
     # ------------------------------------------------------------------------------------------------ what a face has
@@ -141,6 +142,20 @@ def anything(event: Event) -> bool:
 def nothing(event: Event) -> bool:
     """No event is wanted: only breakpoints stop."""
     return False
+
+
+def nth(wanted: Wanted, count: int) -> Wanted:
+    """Of the events that are wanted, number `count`."""
+    left = count
+
+    def test(event: Event) -> bool:
+        nonlocal left
+        if not wanted(event):
+            return False
+        left -= 1
+        return left <= 0
+
+    return test
 
 
 def same_level(current: Event | None) -> Wanted:

@@ -46,7 +46,7 @@ def _kind(file: str) -> str:
         return "python"
     path = str(Path(file).resolve()) if not file.startswith("<") else file
     for folder, kind in ((MINIDL, "minidl"), (ARCHITECTURES, "architecture"), (STANDARD_LIBRARY, "python")):
-        if path.startswith(folder + "/") or path.startswith(folder + "\\"):
+        if path.startswith((folder + "/", folder + "\\")):
             return "user" if "site-packages" in path and kind == "python" else kind
     return "user"
 
@@ -58,7 +58,7 @@ def is_users(file: str) -> bool:
 
 def user_frames(frame: FrameType | None, until: CodeType | None = None) -> list[FrameType]:
     """The frames of the user's code, the innermost first, up to a call of `until`."""
-    frames = []
+    frames: list[FrameType] = []
     while frame is not None and frame.f_code is not until and len(frames) < DEEPEST:
         if is_users(frame.f_code.co_filename):
             frames.append(frame)

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import PurePath
+from typing import Any
 
 from minidl import autograd
 from minidl.debug.tape import Event, Value
@@ -128,7 +129,7 @@ def _like_an_operation(word: str) -> str:
     return f"op:{names[near[0]]}" if near else ""
 
 
-def _subclasses(base: type) -> Iterator[type]:
+def _subclasses(base: Any) -> Iterator[type]:
     for kind in base.__subclasses__():
         yield kind
         yield from _subclasses(kind)
