@@ -14,6 +14,7 @@ import minidl
 from minidl.cli import (
     classify,
     compare,
+    debug,
     demo,
     evaluate,
     experiment,
@@ -34,6 +35,7 @@ COMMANDS = {
     "summary": summary,
     "receptive-field": receptive_field,
     "graph": graph,
+    "debug": debug,
     "evaluate": evaluate,
     "classify": classify,
     "export": export,

@@ -94,8 +94,10 @@ def title(event: Event, tape: Tape) -> str:
         what += f" of {event.parameter}"
     model = type(tape.model).__name__ if tape.model is not None else ""
     inside = event.path or (model if model and event.level and event.phase != "update" else "")
-    if event.kind in ("enter", "leave") and event.phase == "forward":
-        what, inside = event.path or what, event.operation if event.path else ""
+    if event.kind in ("enter", "leave") and event.phase == "forward" and event.path not in ("", what):
+        return f"{event.phase:8}  {event.kind} {event.path} ({what})"
+    if event.kind in ("enter", "leave"):
+        return f"{event.phase:8}  {event.kind} {what}"
     return f"{event.phase:8}  {event.kind} {what}" + (f"   in {inside}" if inside else "")
 
 

@@ -57,12 +57,12 @@ def picture_lines(array: Any, ascii_only: bool) -> list[str]:
     with numpy.errstate(invalid="ignore"):
         levels = numpy.nan_to_num((small - low) / ((high - low) or 1) * (len(shades) - 1), nan=0).round()
     levels = levels.clip(0, len(shades) - 1).astype(int)
-    per_row = max(1, WIDTH // (2 * small.shape[2] + 2))
+    per_row = max(1, WIDTH // (2 * small.shape[2] + 3))
     lines = []
     for start in range(0, len(small), per_row):
         block = levels[start : start + per_row]
         for row in range(small.shape[1]):
-            lines.append("| ".join("".join(shades[level] * 2 for level in each[row]) for each in block) + "|")
+            lines.append("|" + "| |".join("".join(shades[level] * 2 for level in each[row]) for each in block) + "|")
         lines.append("")
     scale = f"{low:.3g} is blank, {high:.3g} is {shades[-1]}"
     shown = f"{len(small)} of {'x'.join(map(str, all_maps.shape[1:]))}"

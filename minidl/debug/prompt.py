@@ -2,7 +2,7 @@
 
     with minidl.debug.step():                    stops at the first event inside
         loss_fn(model(x), labels).backward()
-    minidl.debug.set_trace()                     stops at this line, as pdb does; PYTHONBREAKPOINT=minidl.debug.set_trace
+    minidl.debug.set_trace()                     this line, as pdb; PYTHONBREAKPOINT=minidl.debug.set_trace
     pytest --pdb --pdbcls=minidl.debug:Pdb       where a test failed
 
 There are two kinds of stops. At an event (`(minidl)`) s, n, r and their kin move from event to event, forward and back.
@@ -12,34 +12,18 @@ At a line of Python (`(minidl line)`) they are pdb's own, and move from line to 
 from __future__ import annotations
 
 import bdb
-import inspect
-import linecache
-import pdb
 import re
-import signal
 import sys
-import threading
 import time
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
-import numpy
-
-from minidl import events
-from minidl.backend import CPU, is_array, transfer
-from minidl.debug.diff import diff
-from minidl.debug.formula import docstring
-from minidl.debug.lines import ASCII_BARS, BARS, kind, stop_lines, tensor_lines
-from minidl.debug.picture import histogram_lines, picture_lines, save_picture
+from minidl.debug.lines import stop_lines
+from minidl.debug.looking import Looking, words_of
 from minidl.debug.session import Session, Wanted, anything, end_of_module, nothing, nth, same_level
-from minidl.debug.source import Source, is_users, user_frames
-from minidl.debug.spec import Spec, SpecError
-from minidl.debug.tape import Event, Tape, Value
-from minidl.nn import Module
-from minidl.tensor import Tensor
+from minidl.debug.source import is_users, user_frames
+from minidl.debug.spec import Spec
+from minidl.debug.tape import Event, Value
 
 HELP = """At an event (the prompt is "(minidl)"):
   s [N]         the next event                       rs [N]   the event before
@@ -62,23 +46,19 @@ the variables of the frame; `event` and `tape` are there too. A line that begins
 Where pdb has a command of the same name: s n r c unt rs b tbreak cl a w l move and look by events here. At a line of
 Python ("(minidl line)") they are pdb's, and `event` goes on to the next event."""
 
-# "gy.mean()", "x[0]", "n = 3" are Python, although gy, x and n are commands.
-PYTHON = re.compile(r"\s*[A-Za-z_]\w*(?:[.\[(]|\s*(?:[-+*/%@&|^]|//|\*\*|<<|>>)?=(?!=)|\s*(?:==|!=|,))")
 
-CALLED = re.compile(r"\s*(?:p|pp|pt|hist|im|whatis)\(")  # "p(x)", as many write it in pdb
+OURS = ("minidl.debug.*", "minidl.events", "namedtuple_*")
 
 
-class Pdb(pdb.Pdb):
+class Pdb(Looking):
     """The prompt. Without a session (in pytest, after a failure) it is pdb, with the commands that look at tensors."""
 
     def __init__(self, *args: Any, session: Session | None = None, **kwargs: Any):
-        kwargs["skip"] = [*(kwargs.get("skip") or ()), "minidl.debug.*", "minidl.events"]
-        super().__init__(*args, **kwargs)
-        self.session = session
-        self.at_event = False  # else at a line
-        self.leaving = False  # q was typed
-        self.bars = _bars(self.stdout)
+        super().__init__(*args, session=session, **kwargs)
         self.prompt = "(minidl line) "
+        self.skip: set[str] | None = {*(self.skip or ()), *OURS}  # modules whose lines are not gone through
+        self.users_lines_only = False
+        self._lines_begin: FrameType | None = None  # where lines are gone through from, when the stop is left
 
     # --------------------------------------------------------------------------------------------------- the stops
 
@@ -155,81 +135,14 @@ class Pdb(pdb.Pdb):
             behind = len(self.session.tape) - 1 - event.number
             self.message(f"    ({behind} event{'s' if behind > 1 else ''} back)")
 
-    @property
-    def event(self) -> Event | None:
-        """The event of the stop; None at a line of Python."""
-        return self.session.current if self.session is not None and self.at_event else None
-
-    # ------------------------------------------------------------------------------------------------ Python, names
-
-    def parseline(self, line: str) -> tuple[str | None, str | None, str]:
-        if PYTHON.match(line) and not CALLED.match(line):
-            return None, None, line
-        return super().parseline(line)
-
-    def default(self, line: str) -> None:
-        """Python. Assignments go into the frame."""
-        line = line.removeprefix("!")
-        try:
-            try:
-                code = compile(line, "<stdin>", "eval")
-            except SyntaxError:
-                exec(compile(line, "<stdin>", "single"), *self._scopes())
-                return
-            result = eval(code, self._names())
-        except Exception as error:
-            self.error(_words(error))
-        else:
-            if result is not None:
-                self.message(repr(result))
-
-    def evaluate(self, expression: str) -> Any:
-        """An expression with the names of the stop and the frame."""
-        return eval(compile(expression.strip(), "<stdin>", "eval"), self._names())
-
-    def _names(self) -> dict[str, Any]:
-        """For an expression: one dictionary, so that what stands in a comprehension finds them too."""
-        outer, inner = self._scopes()
-        return {**outer, **inner, **self._names_here()}
-
-    def _scopes(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The frame's globals (with the names of the stop) and locals."""
-        frame = self.curframe
-        locals = getattr(self, "curframe_locals", None)
-        return {**frame.f_globals, **self._names_here()}, frame.f_locals if locals is None else locals
-
-    def _names_here(self) -> dict[str, Any]:
-        event = self.event
-        if event is None or self.session is None:
-            return {} if self.session is None else {"tape": self.session.tape}
-        arrays = {name: _read_only(value.array) for name, value in event.values.items()}
-        return {"event": event, "tape": self.session.tape, **arrays}
-
-    def _getval(self, arg: str) -> Any:  # p, pp, whatis and their kin
-        try:
-            return self.evaluate(arg)
-        except Exception as error:
-            self.error(_words(error))
-            raise
-
-    def array(self, text: str) -> Any:
-        """The array, in the host's memory, that an expression stands for. ValueError for what is none."""
-        value = self.evaluate(text)
-        value = value.data if isinstance(value, Tensor) else value.array if isinstance(value, Value) else value
-        if value is None:
-            raise ValueError(f"{text} was not kept: the tape is over its budget of memory")
-        if not is_array(value) and not isinstance(value, (int, float, bool, list, tuple)):
-            raise ValueError(f"{text} is no tensor but a {type(value).__name__}")
-        return transfer(value, CPU) if is_array(value) else numpy.asarray(value)
-
     def onecmd(self, line: str) -> Any:
         """A mistake in a command costs one line, and not the session."""
         try:
             return super().onecmd(line)
-        except (KeyboardInterrupt, SystemExit, bdb.BdbQuit):
-            raise
         except Exception as error:
-            self.error(_words(error))
+            if isinstance(error, bdb.BdbQuit) or self.parseline(line)[0] in ("q", "quit", "exit", "EOF"):
+                raise
+            self.error(words_of(error))
             return None
 
     # ------------------------------------------------------------------------------------------------------- moving
@@ -252,9 +165,13 @@ class Pdb(pdb.Pdb):
     def do_continue(self, arg: str) -> Any:
         """c(ont(inue))
         On to the next breakpoint, or to the end."""
-        if self.at_event or self.session is None:
-            return self._move("", nothing) if self.at_event else super().do_continue(arg)
-        self.session.wanted = nothing
+        session = self.session
+        if session is not None and not session.breakpoints and not session.is_in_the_past:
+            session.let_go()
+        if self.at_event:
+            return 1 if session is not None and session.is_over else self._move("", nothing)
+        if session is not None:
+            session.wanted = nothing
         return super().do_continue(arg)
 
     def do_until(self, arg: str) -> Any:
@@ -294,18 +211,30 @@ class Pdb(pdb.Pdb):
         return super().do_continue("")
 
     def do_line(self, arg: str) -> Any:
-        """line
+        """line [all]
         From an event: on to the next line of your own Python, wherever that is. s, n and r then go by lines, until
-        `event`. `line all` also stops in minidl's own files."""
+        `event`. `line all` also stops at lines of minidl and of other libraries."""
+        self.users_lines_only = arg.strip() != "all"
         if not self.at_event:
-            return super().do_step(arg)
-        if self.session is None or self.session.is_over:
+            return super().do_step("")
+        session = self._session()
+        if session.is_over:
             raise ValueError("the computation is over; rs goes back over it")
-        self.session.position = len(self.session.tape) - 1  # the present is where lines run
-        self.session.wanted = nothing
-        self.skip = {"minidl.debug.*", "minidl.events"} if arg.strip() == "all" else {"minidl.*", "minidl", "numpy.*"}
-        bdb.Bdb.set_trace(self, sys._getframe())
+        session.position = len(session.tape) - 1  # lines run in the present
+        session.wanted = nothing
+        self._lines_begin = self.stack[-1][0]
         return 1
+
+    def begin_lines(self) -> None:
+        """The stop is left: if `line` was the command, look at each line from here on."""
+        if self._lines_begin is not None:
+            frame, self._lines_begin = self._lines_begin, None
+            bdb.Bdb.set_trace(self, frame)
+
+    def stop_here(self, frame: FrameType) -> bool:
+        if self.users_lines_only and not is_users(frame.f_code.co_filename):
+            return False
+        return super().stop_here(frame)
 
     def do_in(self, arg: str) -> None:
         """in [k]
@@ -351,8 +280,8 @@ class Pdb(pdb.Pdb):
             return None
         if not session.is_over:
             return 1  # the computation runs on
-        self.message("the computation is over; rs goes back over it, q leaves")
-        return 1 if wanted is nothing else None
+        self.message("the computation is over; rs goes back over it, c and q leave")
+        return None
 
     def _move_back(self, arg: str, wanted: Wanted) -> None:
         session = self._session()
@@ -364,24 +293,13 @@ class Pdb(pdb.Pdb):
         session.backward(nth(wanted, _count(arg)))
         self.show()
 
-    def _session(self) -> Session:
-        if self.session is None:
-            raise ValueError("no computation is being watched: that is for `with minidl.debug.step():`")
-        return self.session
-
-    def _here(self) -> tuple[Event, Tape]:
-        event = self.event
-        if event is None:
-            raise ValueError("this is a line of Python, no event; `event` goes on to the next one, rs to the last")
-        return event, self._session().tape
-
     def do_quit(self, arg: str) -> Any:
         """q(uit)
         Leave: the program ends here."""
         if self.session is None:
             return super().do_quit(arg)
-        self.leaving = True
         self.session.detached = True
+        self.session.let_go()
         self._stop_tracing()
         raise Quit
 
@@ -411,7 +329,8 @@ class Pdb(pdb.Pdb):
         Several must all hold: op:Conv2d phase:bwd. EXPR is Python: b op:ReLU if y.mean() > 1. At a line of Python,
         file.py:42, a line number and a function are pdb's breakpoints; all others are of events there, too."""
         if self.session is None or (not self.at_event and _is_pdbs(arg)):
-            return super().do_break(arg, temporary)
+            super().do_break(arg, temporary)
+            return
         session = self.session
         if not arg:
             for point in session.breakpoints:
@@ -419,10 +338,9 @@ class Pdb(pdb.Pdb):
                 self.message(f"{point.number}  {point.spec.text}{once}  ({point.hits} hits)")
             if not session.breakpoints:
                 self.message("no breakpoints; `b op:Conv2d` sets one, `h b` has all kinds")
-            return None
+            return
         point = session.add_breakpoint(Spec(arg), bool(temporary))
         self.message(f"breakpoint {point.number}: {point.spec.text}")
-        return None
 
     def do_tbreak(self, arg: str) -> None:
         """tbreak SPEC [if EXPR]
@@ -445,149 +363,6 @@ class Pdb(pdb.Pdb):
 
     do_b, do_cl = do_break, do_clear
 
-    # ------------------------------------------------------------------------------------------------------ looking
-
-    def do_args(self, arg: str) -> None:
-        """a(rgs)
-        All tensors of the event, one line each. At a line: the arguments of the function."""
-        if not self.at_event:
-            super().do_args(arg)
-            return
-        event, _ = self._here()
-        self._lines(event.values, "there are no tensors here")
-        for name, value in zip(event.names, event.inputs, strict=False):
-            if not isinstance(value, Value):
-                self.message(f"{name} = {value!r}")
-        for name, value in event.options.items():
-            if name not in ("context", "values"):
-                self.message(f"{name} = {value!r}")
-
-    do_a = do_args
-
-    def do_gy(self, arg: str) -> None:
-        """gy
-        The gradients that arrived here: of the outputs."""
-        event, _ = self._here()
-        values = {name: value for name, value in event.values.items() if name.startswith("gy")}
-        self._lines(values, "no gradient has arrived here; backward brings it (unt phase:bwd)")
-
-    def do_gx(self, arg: str) -> None:
-        """gx
-        The gradients that backward returned: of the inputs."""
-        event, _ = self._here()
-        values = {
-            name: value for name, value in event.values.items() if name in ("grad", *(f"g{n}" for n in event.names))
-        }
-        self._lines(values, "backward has not run here; s runs it" if event.incoming else "this is not backward")
-
-    def do_saved(self, arg: str) -> None:
-        """saved
-        What forward kept for backward."""
-        event, _ = self._here()
-        values = {name: value for name, value in event.values.items() if name.startswith("saved")}
-        self._lines(values, "nothing is saved here")
-
-    def do_pt(self, arg: str) -> None:
-        """pt EXPR
-        The values of a tensor: pt x[0,:,3:5]"""
-        array = self.array(arg or self._first_name())
-        self.message(f"{kind(array)}")
-        self.message(numpy.array2string(array, precision=4, threshold=1000, edgeitems=3, suppress_small=True))
-
-    def do_hist(self, arg: str) -> None:
-        """hist EXPR
-        The histogram of a tensor."""
-        for line in histogram_lines(self.array(arg or self._first_name()), self.bars):
-            self.message(line)
-
-    def do_im(self, arg: str) -> None:
-        """im EXPR [FILE.png]
-        Feature maps, or an image, as a picture of characters; with a file, as a picture there."""
-        text, _, path = arg.rpartition(" ") if arg.endswith(".png") else (arg, "", "")
-        array = self.array(text or self._first_name())
-        if path:
-            save_picture(array, path)
-            self.message(f"picture: {path}")
-            return
-        for line in picture_lines(array, ascii_only=self.bars is ASCII_BARS):
-            self.message(line)
-
-    def _first_name(self) -> str:
-        """Of what the event made, or was given."""
-        event, _ = self._here()
-        values = event.values
-        made = [name for name, value in values.items() if value in event.made]
-        names = made or list(values)
-        if not names:
-            raise ValueError("there are no tensors here")
-        return names[0]
-
-    def _lines(self, values: dict[str, Value], none: str) -> None:
-        for line in tensor_lines(values, self.bars) or [none]:
-            self.message(line)
-
-    def do_where(self, arg: str) -> None:
-        """w(here)
-        The module path, and the user's lines that called the operation. At a line: the stack."""
-        if not self.at_event:
-            super().do_where(arg)
-            return
-        event, tape = self._here()
-        parts = event.path.split(".") if event.path else []
-        if tape.model is not None:
-            self.message(f"{type(tape.model).__name__}{' > ' if parts else ''}{' > '.join(parts)}  {event.operation}")
-        for source in reversed(event.stack):
-            self.message(f"{'>' if source is event.source else ' '} {source.name} in {source.function}")
-            self.message(f"      {source.text}")
-
-    do_w = do_where
-
-    def do_list(self, arg: str) -> None:
-        """l(ist)
-        The source of the forward, backward or update that this event is about. At a line: the lines around it."""
-        if not self.at_event:
-            super().do_list(arg)
-            return
-        event, _ = self._here()
-        name = "update" if event.phase == "update" else "backward" if event.phase == "backward" else "forward"
-        method = getattr(event.node if event.kind == "accumulate" else event.type, name, None)
-        if method is None:
-            raise ValueError(f"{event.operation} has no {name}")
-        lines, first = inspect.getsourcelines(method)
-        self.message(f"{inspect.getsourcefile(method)}:{first}")
-        for number, line in enumerate(lines, first):
-            self.message(f"{number:4}  {line.rstrip()}")
-
-    do_l = do_list
-
-    def do_src(self, arg: str) -> None:
-        """src
-        The user's line that called the operation, and those around it."""
-        event, _ = self._here()
-        for source in dict.fromkeys(filter(None, (event.source, *event.stack[:1]))):
-            self._source(source)
-
-    def _source(self, source: Source) -> None:
-        self.message(f"{source.file}, {source.function}")
-        for number in range(max(source.line - 3, 1), source.line + 4):
-            if line := linecache.getline(source.file, number):
-                self.message(f"{number:4} {'->' if number == source.line else '  '} {line.rstrip()}")
-
-    def do_formula(self, arg: str) -> None:
-        """formula
-        What the operation computes, forward and backward: its docstring."""
-        event, _ = self._here()
-        self.message(docstring(event.type) or f"{event.operation} has no docstring")
-
-    def do_diff(self, arg: str) -> None:
-        """diff TAPE
-        The first event where this run and another (a Tape, or a Stepper's) part."""
-        other = self.evaluate(arg)
-        other = getattr(other, "tape", other)
-        if not isinstance(other, Tape):
-            raise ValueError(f"{arg} is no Tape; minidl.debug.trace(fn) makes one")
-        self.message(str(diff(self._session().tape, other) or "the two runs do not part"))
-
     def do_help(self, arg: str) -> Any:
         """h(elp) [CMD]
         All commands, or more on one; h pdb: pdb's own help."""
@@ -606,148 +381,17 @@ class Quit(SystemExit):
         super().__init__(0)
 
 
-class Watch(Session):
-    """A session in the program's own thread: at a stop, the prompt."""
-
-    def __init__(self, model: Module | None = None, budget: int = 1 << 30, prompt: type[Pdb] = Pdb):
-        super().__init__(model, "full", budget)
-        self.prompt = prompt(session=self)
-        self._interrupted = False
-        self._handler_before: Any = None
-
-    def stop(self, event: Event) -> None:
-        self._hear_ctrl_c(False)
-        self.prompt.stop_at_event()
-        self._hear_ctrl_c(True)
-
-    def problem(self, message: str) -> None:
-        self.prompt.error(message)
-
-    def evaluate(self, condition: Any, event: Event) -> bool:
-        frames = user_frames(sys._getframe())
-        names = {**frames[0].f_globals, **frames[0].f_locals} if frames else {}
-        names |= {name: value.array for name, value in event.values.items()}
-        return bool(eval(condition, {**names, "event": event, "tape": self.tape}))  # the user's own words
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Inside, every event comes here; at the end, and after an exception, the prompt comes once more."""
-        active.append(self)
-        try:
-            with events.observing(self):
-                self._hear_ctrl_c(True)
-                yield
-        except Quit:
-            raise
-        except BaseException as error:
-            self._over()
-            self.prompt.message("")
-            for line in exception_lines(error):
-                self.prompt.message(line)
-            if not self.detached:
-                self.prompt.stop_after(error.__traceback__, "rs goes back over what happened; c and q leave")
-            raise
-        else:
-            self._over()
-            if not self.detached and self.wanted is not nothing:
-                count = len(self.tape)
-                self.prompt.stop_after(None, f"the end: {count} events; rs goes back over them, c and q leave")
-        finally:
-            self._over()
-            active.remove(self)
-
-    def _over(self) -> None:
-        self.is_over = True
-        self._hear_ctrl_c(False)
-
-    def _hear_ctrl_c(self, hear: bool) -> None:
-        """While the computation runs, Ctrl-C stops it at the next event."""
-        if threading.current_thread() is not threading.main_thread():
-            return
-        self._interrupted = False
-        if hear and not self.detached:
-            self._handler_before = signal.signal(signal.SIGINT, self._on_ctrl_c)
-        elif self._handler_before is not None:
-            signal.signal(signal.SIGINT, self._handler_before)
-            self._handler_before = None
-
-    def _on_ctrl_c(self, number: int, frame: Any) -> None:
-        if self._interrupted or self.busy:
-            raise KeyboardInterrupt
-        self._interrupted, self.wanted = True, anything
-        self.prompt.message("\nstopping at the next event (Ctrl-C once more: here)")
-
-
-active: list[Watch] = []  # the sessions that are under way, the innermost last
-
-
-@contextmanager
-def step(model: Module | None = None, budget: int = 1 << 30) -> Iterator[None]:
-    """Inside, the prompt comes at the first event of a computation, and goes on as it is told. `h` has its commands.
-
-    model, budget: as for `trace`.
-    """
-    with Watch(model, budget).watching():
-        yield
-
-
-def set_trace() -> None:
-    """Stop at this line, as pdb does; `event` goes on to the next event of the computation.
-
-    PYTHONBREAKPOINT=minidl.debug.set_trace makes it what `breakpoint()` calls.
-    """
-    frame = sys._getframe().f_back
-    if not active:
-        session = Watch()
-        session.wanted = nothing
-        active.append(session)
-        events.observers.append(session)
-    active[-1].prompt.set_trace(frame)
-
-
-def exception_lines(error: BaseException) -> list[str]:
-    """An exception with the user's lines of its traceback alone, and its notes."""
-    lines = ["Traceback (your own lines):"]
-    for frame in traceback.extract_tb(error.__traceback__):
-        if is_users(frame.filename):
-            lines += [f"  {frame.filename}:{frame.lineno}, in {frame.name}", f"    {frame.line}"]
-    lines += "".join(traceback.format_exception_only(error)).rstrip().splitlines()
-    return lines
-
-
 def _count(arg: str) -> int:
     if arg and (not arg.isdecimal() or int(arg) < 1):
         raise ValueError(f"expected a number of events, got {arg!r}")
     return int(arg or 1)
 
 
-def _words(error: BaseException) -> str:
-    """One line about an error; of one of our own the message says it all."""
-    text = str(error).partition("\n")[0]
-    return text if type(error) is ValueError or isinstance(error, SpecError) else f"{type(error).__name__}: {text}"
-
-
 def _is_pdbs(arg: str) -> bool:
     """A breakpoint at a line or a function, for pdb."""
     where = arg.split(",")[0].split(" if ")[0].strip()
-    return not where or bool(re.fullmatch(r"\d+|[\w./\\]+:\d+|[A-Za-z_][\w.]*", where)) and where not in WORDS
+    is_place = re.fullmatch(r"\d+|[\w./\\]+:\d+|[A-Za-z_][\w.]*", where) is not None
+    return not where or (is_place and where not in WORDS)
 
 
 WORDS = ("nan", "inf", "zero")
-
-
-def _read_only(array: Any) -> Any:
-    """A view that cannot be written to: the tape's tensors stay what they were."""
-    if isinstance(array, numpy.ndarray):
-        array = array.view()
-        array.flags.writeable = False
-    return array
-
-
-def _bars(stream: Any) -> str:
-    """What sparklines are made of, as far as the terminal can show it."""
-    try:
-        BARS.encode(getattr(stream, "encoding", None) or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return ASCII_BARS
-    return BARS

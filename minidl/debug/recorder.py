@@ -128,13 +128,16 @@ class Recorder(Observer):
         seconds, number = self._end(node), len(self.tape)
         made = outputs if isinstance(outputs, tuple) else (outputs,)
         call.outputs = tuple(self._made(y.data, number) for y in made)
-        call.saved = tuple(self._given(x) for x in node.saved or ())  # numbers too: of 2 * x the 2
+        call.saved = tuple(self._seen(array) if is_array(array) else array for array in node.saved or ())
         self._event("forward", "after", call, node, options=node.options, seconds=seconds, bytes=_bytes(call.outputs))
 
     def before_backward(self, node: Function, grad_outputs: Sequence) -> None:
         if self._is_not_ours():
             return
-        call = self._calls.get(node) or self._new_call(node)
+        call = self._calls.get(node)
+        if call is None:  # its forward ran before anybody looked
+            call = self._new_call(node)
+            call.names = input_names(call.type, len(node.edges))
         call.incoming = tuple(self._seen(gradient, len(self.tape)) for gradient in grad_outputs)
         if node.keeps_gradient:  # one event is enough: "accumulate"
             self._begin(node, call, opened=len(self.tape))

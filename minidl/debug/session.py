@@ -51,6 +51,9 @@ class Session(Recorder):
         names = {name: value.array for name, value in event.values.items()}
         return bool(eval(condition, {"event": event, "tape": self.tape, **names}))  # the user's own words
 
+    def let_go(self) -> None:
+        """Called when the computation is to run on, with nothing to stop at."""
+
     # ------------------------------------------------------------------------------------------------------- going on
 
     def happened(self, event: Event) -> None:

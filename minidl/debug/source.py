@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 MINIDL = str(Path(__file__).resolve().parents[1])
 ARCHITECTURES = str(Path(__file__).resolve().parents[2] / "architectures")
+TRAINING_STEP = str(Path(MINIDL) / "cli" / "training_step.py")  # what `minidl debug` shows: as a user would write it
 STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 DEEPEST = 64  # frames of a stack that are kept
 
@@ -45,6 +46,8 @@ def _kind(file: str) -> str:
     if file.startswith("<frozen"):
         return "python"
     path = str(Path(file).resolve()) if not file.startswith("<") else file
+    if path == TRAINING_STEP:
+        return "architecture"
     for folder, kind in ((MINIDL, "minidl"), (ARCHITECTURES, "architecture"), (STANDARD_LIBRARY, "python")):
         if path.startswith((folder + "/", folder + "\\")):
             return "user" if "site-packages" in path and kind == "python" else kind

@@ -84,7 +84,7 @@ class Event:
     inputs, outputs     what went in and out: Values, or None and numbers as they were given
     names       how forward calls the inputs: ("x", "weight", "bias"); of an update ("param", "grad", ...)
     output_names    of an update: ("new_param", ...); else empty
-    saved       what backward needs (from "after" of forward on)
+    saved       what backward needs, Values or whatever else (from "after" of forward on)
     incoming    the gradient of each output; of "accumulate" the one that arrived
     produced    what backward returned, for each input a Value or None; of "accumulate" the leaf's new gradient
     stack       the user's lines that called it, the innermost first; in backward, those that created the node
@@ -106,7 +106,7 @@ class Event:
     outputs: tuple[Any, ...] = ()
     names: tuple[str, ...] = ()
     output_names: tuple[str, ...] = ()
-    saved: tuple[Value | None, ...] = ()
+    saved: tuple[Any, ...] = ()
     incoming: tuple[Value | None, ...] = ()
     produced: tuple[Value | None, ...] = ()
     stack: tuple[Source, ...] = ()
