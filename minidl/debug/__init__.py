@@ -17,19 +17,12 @@ It is imported by its own name: `import minidl` alone does not load it.
 from minidl.anomaly import AnomalyError, detect_anomaly
 from minidl.debug.check import check
 from minidl.debug.diff import Difference, diff
-<<<<<<< HEAD
 from minidl.debug.lint import LintWarning, lint
-from minidl.debug.prompt import Pdb, set_trace, step
-=======
 from minidl.debug.prompt import Pdb
->>>>>>> debug-core
 from minidl.debug.recorder import Recorder, trace
 from minidl.debug.spec import Spec, SpecError
 from minidl.debug.statistics import Statistics, statistics
 from minidl.debug.stepper import Stepper
 from minidl.debug.tape import Event, Tape, Value
-<<<<<<< HEAD
-from minidl.debug.why import why
-=======
 from minidl.debug.watch import set_trace, step
->>>>>>> debug-core
+from minidl.debug.why import why

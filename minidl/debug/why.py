@@ -94,11 +94,11 @@ class Why:
         if self.adds_up:
             blank = [""] * (len(headings) - 2)
             if count:
-                rows.append([f"{count:,} smaller ones", *blank, _number(sum_of_rest)])
+                rows.append([f"{count:,} more, smaller or 0", *blank, _number(sum_of_rest)])
             footer = ["sum", *blank, _number(self.sum)]
         elif count:
             rows.append([f"{count:,} more, with smaller derivatives", *[""] * (len(headings) - 1)])
-        table = text_table(headings, rows, 1, footer) if rows else "it depends on none of the recorded inputs"
+        table = text_table(headings, rows, 1, footer) if rows else "it depends on no input that requires a gradient"
         lines = [f"{self.what} = {_number(self.value)}", *self.notes, "", table, *self.warnings]
         return "\n".join(lines)
 
@@ -449,6 +449,7 @@ def _through(tape: Tape, event: Event, position: int, place: Index, limit: int) 
         total += float(sizes.sum())
         depends = numpy.flatnonzero((low != 0) | (high != 0))
         count += len(depends)
+        depends = depends[sizes.reshape(-1)[depends] > 0]  # those that brought something
         for flat in depends[numpy.argsort(-sizes.reshape(-1)[depends], kind="stable")[:limit]]:
             at = tuple(map(int, numpy.unravel_index(flat, low.shape)))
             found.append((float(sizes[at]), number, at))
@@ -458,7 +459,9 @@ def _through(tape: Tape, event: Event, position: int, place: Index, limit: int) 
         derivative = float(alone.gradients(number, at)[alone.positions.index(position)][place])
         by = _factor(event.type, call, number, at, x) or f"d/d{event.names[position]}"
         terms.append(Term(f"{call.output(number)}{_at(at)}", float(incoming[number][at]), by, derivative, used_by))
-    rest = returned - math.fsum(term.product for term in terms) if count > len(terms) else 0.0
+    rest = 0.0
+    if total > (1 + 1e-9) * math.fsum(abs(term.product) for term in terms):
+        rest = returned - math.fsum(term.product for term in terms)
     warnings = []
     slack = 1e-3 * total
     if not low_sum - slack <= returned <= high_sum + slack:
@@ -494,4 +497,4 @@ def _at(index: Sequence[int], *more: str) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.6g}"
+    return f"{value + 0.0:.6g}"  # 0, not -0
