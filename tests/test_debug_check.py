@@ -6,8 +6,10 @@ import pytest
 import minidl
 import minidl.nn.functional as F
 from minidl import autograd, nn, ops
-from minidl.debug import check, trace
+from minidl.debug import check, trace, why
 from minidl.function import Function
+from tests.op_samples import SAMPLES
+from tests.op_samples.running import Call, flat
 
 rng = numpy.random.default_rng(0)
 
@@ -196,6 +198,28 @@ def test_a_cast_is_no_hidden_cast():
     x, found = leaf(2, 3), []
     tape = trace(lambda: found.append(x.double().float()))
     assert all(check(event) for event in tape if event.kind == "after")
+
+
+@pytest.mark.parametrize("sample", {sample.op: sample for sample in reversed(SAMPLES)}.values(), ids=str)
+def test_every_operation_is_right_and_its_sums_add_up(sample):
+    call = Call(sample, dtype="float32")
+
+    def step():
+        outputs = [y for y in flat(call()) if y.requires_grad]
+        autograd.backward(outputs, [minidl.Tensor(rng.standard_normal(y.shape).astype("float32")) for y in outputs])
+
+    tape = trace(step)
+    assert sample.op.__name__ in {event.operation for event in tape}
+    for event in backwards(tape):
+        found = check(event, seconds=1.0)
+        assert found, found
+        results = [y for y in event.outputs if y.dtype.kind == "f"]
+        used = [x for x, gradient in zip(event.inputs, event.produced, strict=True) if gradient is not None]
+        answers = [why(y, [size - 1 for size in y.shape], tape) for y in results]
+        answers += [why(x, [size // 2 for size in x.shape], tape, gradient=True) for x in used]
+        for answer in answers:
+            assert not answer.warnings, answer
+            assert not answer.adds_up or numpy.isclose(answer.sum, answer.value, 1e-3, 1e-5), answer
 
 
 # ------------------------------------------------------------------------------------------------------- mistakes

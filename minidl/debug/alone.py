@@ -67,6 +67,8 @@ class Alone:
             with enable_grad():
                 self._results = _tuple(self(*self.inputs))
         y = self._results[number]
+        if not y.requires_grad:  # indices, or marked as not differentiable
+            return [numpy.zeros(x.shape) for x in self.checked]
         one = array_module(y.data).zeros_like(y.data)
         one[place] = 1
         with unobserved():

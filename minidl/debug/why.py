@@ -98,7 +98,7 @@ class Why:
             footer = ["sum", *blank, _number(self.sum)]
         elif count:
             rows.append([f"{count:,} more, with smaller derivatives", *[""] * (len(headings) - 1)])
-        table = text_table(headings, rows, 1, footer) if rows else "it depends on no input that requires a gradient"
+        table = text_table(headings, rows, 1, footer) if rows else "no derivative leads from it to an input"
         lines = [f"{self.what} = {_number(self.value)}", *self.notes, "", table, *self.warnings]
         return "\n".join(lines)
 
