@@ -205,6 +205,45 @@ def test_what_was_in_grad_before_is_told():
     assert ".grad is 5 now: it held 2 before" in str(found)
 
 
+def test_each_backward_on_a_tape_is_by_itself():
+    x, results = leaf(3), []
+
+    def step():
+        for factor in (2.0, 5.0):
+            results.append(x * factor)
+            results[-1].sum().backward()
+        twice = (x * 7.0).sum()
+        twice.backward(retain_graph=True)
+        twice.backward()
+
+    tape = trace(step)
+    found = why(x.grad, 0, tape)
+    assert [term.factor for term in found.terms] == [7]
+    assert found.value == found.sum == 7
+    assert ".grad is 21 now: it held 14 before" in str(found)
+    assert why(results[0], 1, tape, gradient=True).sum == 1
+    first = next(event for event in tape if event.kind == "accumulate")
+    assert why(first.incoming[0], 2, tape).sum == 2
+
+
+def test_numbers_that_are_not_finite():
+    x = minidl.tensor([[1.0, float("inf")], [2.0, 3.0]], requires_grad=True)
+    weight = minidl.tensor([[1.0, -1.0], [float("nan"), 1.0]], requires_grad=True)
+
+    def step():
+        y = F.linear(x, weight)
+        (y * y).sum().backward()
+        return y
+
+    with numpy.errstate(all="ignore"):
+        y, tape = ran(step)
+    assert "x[0,1]" in str(why(y, (0, 0), tape))
+    for tensor in (x, weight):
+        for index in everywhere(tensor):
+            assert "y[" in str(why(tensor.grad, index, tape))
+            assert not why(tensor.grad, index, tape).warnings
+
+
 class Wrong(autograd.Function):
     @staticmethod
     def forward(ctx, x):

@@ -95,17 +95,18 @@ class Alone:
         moved = x.data.copy()
         moved[place] += step
         inputs = (*self.inputs[:position], Tensor(moved), *self.inputs[position + 1 :])
-        with no_grad(), numpy.errstate(all="ignore"):
+        with no_grad():
             return [transfer(y.data, "cpu") for y in _tuple(self(*inputs))]
 
 
 @contextmanager
 def unobserved() -> Iterator[None]:
-    """Inside, no observer is told: what runs here is about the computation, and no part of it."""
+    """Inside, no observer is told and NumPy does not warn: what runs is about the computation, and no part of it."""
     before = observers[:]
     observers.clear()
     try:
-        yield
+        with numpy.errstate(all="ignore"):
+            yield
     finally:
         observers[:] = before
 

@@ -74,7 +74,7 @@ def check(
     """
     node, recorded = _found(what, tape)
     if inputs is None:
-        inputs = kept_arrays(node, recorded.inputs if recorded else None)
+        inputs = kept_arrays(node.name(), recorded.inputs if recorded else None)
     alone = Alone(node, inputs, node.options if options is None else options)
     _require_finite(alone)
     title = f"{node.name()}, alone and in float64"
@@ -95,9 +95,8 @@ def check(
     if grad_outputs is not None:
         lines += _this_run(node, alone, [g.data if isinstance(g, Tensor) else g for g in grad_outputs], None)
     elif recorded is not None and recorded.incoming:
-        lines += _this_run(
-            node, alone, kept_arrays(node, recorded.incoming), kept_arrays(node, recorded.produced) or None
-        )
+        incoming, produced = (kept_arrays(node.name(), values) for values in (recorded.incoming, recorded.produced))
+        lines += _this_run(node, alone, incoming, produced or None)
     return Check(True, "\n".join(lines))
 
 
@@ -119,15 +118,15 @@ def _found(what: Any, tape: Tape | None) -> tuple[Function, Event | None]:
     return node, event
 
 
-def kept_arrays(node: Function, values: Sequence[Any] | None) -> list[Any]:
+def kept_arrays(operation: str, values: Sequence[Any] | None) -> list[Any]:
     """What the Values of a tape hold. ValueError where they hold nothing."""
     if values is None:
         help = "tape = minidl.debug.trace(step), then check(y, tape=tape); or give what its forward had: inputs=[x]"
-        raise ValueError(explain("check", f"the inputs that {node.name()} had are not known any more", help=help))
+        raise ValueError(explain("check", f"the inputs that {operation} had are not known any more", help=help))
     arrays = [value.array if isinstance(value, Value) else value for value in values]
     if any(array is None and isinstance(value, Value) for array, value in zip(arrays, values, strict=True)):
         help = 'trace(fn, record="full"), with a larger budget'
-        raise ValueError(explain("check", f"the tape has not kept the tensors of {node.name()}", help=help))
+        raise ValueError(explain("check", f"the tape has not kept the tensors of {operation}", help=help))
     return arrays
 
 
