@@ -288,7 +288,9 @@ class Recorder(Observer):
 
     def _made(self, array: Any, producer: int | None, name: str = "") -> Value:
         """A new Value: `array` was made, or written, by the event number `producer`."""
-        value = self.tape.new_value(array, name, producer)
+        reach, known = self._known.get(id(array), (None, None))
+        same = known if reach is not None and reach() is array else None  # handed on as it is
+        value = self.tape.new_value(array, name, producer, same)
         reach: Callable[[], Any] = lambda: array  # noqa: E731
         with suppress(TypeError):  # a kind of array that has no weak references
             reach = weakref.ref(array)

@@ -207,15 +207,15 @@ class Tape:
         self.events.append(event)
         self._calls.setdefault(event.call, []).append(event.number)
 
-    def new_value(self, array: Any, name: str = "", producer: int | None = None) -> Value:
-        """A Value of an array as it is now, kept as `record` says."""
+    def new_value(self, array: Any, name: str = "", producer: int | None = None, same: Value | None = None) -> Value:
+        """A Value of an array as it is now, kept as `record` says. `same`: an earlier one of the same numbers."""
         value = Value(len(self.values), array, name, producer)
         self.values.append(value)
         if self.record == "full":
             value._array, value._sequence = array, memory.last_change
             self._keep(value, array, counts=not name)
         elif self.record == "stats":
-            value._statistics = statistics(array)
+            value._statistics = statistics(array) if same is None else same._statistics
         return value
 
     def _keep(self, value: Value, array: Any, counts: bool) -> None:
