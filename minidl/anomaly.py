@@ -27,6 +27,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -309,7 +310,8 @@ class _Watch(Observer):
 
     def _note_infinity(self, array: Any, origin: str) -> None:
         key = id(array)
-        self._infinite[key] = weakref.ref(array, lambda _: self._infinite.pop(key, None)), origin
+        with suppress(TypeError):  # a kind of array that has no weak references
+            self._infinite[key] = weakref.ref(array, lambda _: self._infinite.pop(key, None)), origin
 
     def _knows(self, array: Any) -> bool:
         """Whether it is known where the infinity in this array came from."""

@@ -36,9 +36,9 @@ CALLS = 3  # of forward, for each element: two for the difference, and what goes
 CORNER = 200  # elements of an input that are looked at one by one where all of them would take too long
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Check:
-    """What `check` found: true if the gradients are right; `str()` says it in words."""
+    """What `check` found: true if the gradients are right; printed, it says so in words."""
 
     right: bool
     report: str
@@ -46,7 +46,7 @@ class Check:
     def __bool__(self) -> bool:
         return self.right
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.report
 
 

@@ -167,7 +167,10 @@ def _are_probabilities(x: Any) -> bool:
 
 
 class TrainMode(Rule):
-    """Under no_grad, where nothing is learnt, a dropout or batch norm layer runs in train mode."""
+    """Under no_grad, where nothing is learnt, a dropout or batch norm layer runs in train mode.
+
+    (Where that is meant, for new running statistics or for dropout at test time, it belongs outside of `lint`.)
+    """
 
     def enter_module(self, module: Any, inputs: tuple) -> None:
         if is_grad_enabled() or not module.training:

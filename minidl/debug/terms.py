@@ -26,9 +26,9 @@ class Term:
         return self.value * self.factor if self.factor else 0.0  # nothing of an infinity is nothing
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Why:
-    """What `why` found; `str()` is the table.
+    """What `why` found; printed, it is a table.
 
     what       the number: 'y[0,3,5,7]', 'the gradient of conv1.weight[3,0,1,2]'
     value      as it was computed
@@ -52,7 +52,7 @@ class Why:
     def sum(self) -> float:
         return sum(term.product for term in self.terms) + self.rest[1]
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         shown, count, sum_of_rest = self._shown()
         with_place = any(term.place for term in shown)
         rows = []
