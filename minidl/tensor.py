@@ -87,6 +87,8 @@ def apply(operation: type[Function], *inputs: Any, **options: Any) -> Any:
         node.options = options
         for observer in observers:
             observer.before_forward(node, inputs, options)
+        if options.get("in_place"):
+            before_change(arrays[0])
 
     result = node.forward(*arrays, **options)
 
@@ -704,7 +706,6 @@ class Tensor(_Conversions):
 
     def relu_(self) -> Tensor:
         self._check_in_place("relu_")
-        before_change(self._data)
         mark_changed(self._data)  # now: what the operation saves are the new values
         return self._become("relu_", apply(ops.ReLU, self, in_place=True))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -61,8 +62,10 @@ class _Run(Session):
 
     def stop(self, event: Event) -> None:
         if not self.closing:
+            start = time.perf_counter()
             self.stopped.release()
             self.go_on.acquire()
+            self.away += time.perf_counter() - start
         if self.closing:
             raise _Closed
 
