@@ -135,6 +135,7 @@ class _Watch(Observer):
         self.until: CodeType | None = None  # stacks end with the function that entered the context
         self.in_backward: Function | None = None  # the node whose backward runs
         self._modules: list[Any] = []  # those that run, the innermost last
+        self._names: dict[Any, str] = {}  # of all modules in the outermost one
         # Of each node that ran here: its module, and the user's lines that called it.
         self._calls: weakref.WeakKeyDictionary[Function, tuple[str, list[Frame]]] = weakref.WeakKeyDictionary()
         self._infinite: dict[int, tuple[Any, str]] = {}  # of an array, by its id(): a reference to it, where inf began
@@ -145,6 +146,8 @@ class _Watch(Observer):
 
     def enter_module(self, module: Any, inputs: tuple) -> None:
         if self._is_ours():
+            if not self._modules:
+                self._names = {below: name for name, below in module.named_modules()}
             self._modules.append(module)
 
     def leave_module(self, module: Any, output: Any) -> None:
@@ -176,7 +179,8 @@ class _Watch(Observer):
                 cause = "" if brought else CAUSES.get(node.name(), ("", ""))[0]
                 raise self._error(words, node, {**arrays, name: output.data}, name, cause)
             origin = next((self._infinite[id(x)][1] for x in arrays.values() if self._knows(x)), None)
-            self._note_infinity(output.data, origin or f"{self._title(node)}, {_last_line(self._calls[node][1])}")
+            _, frames = self._calls.get(node, ("", []))
+            self._note_infinity(output.data, origin or f"{self._title(node)}, {_last_line(frames)}")
 
     # --------------------------------------------------------------------------------------------------- backward
 
@@ -226,6 +230,7 @@ class _Watch(Observer):
             if is_array(gradient):
                 words = f"Function '{node.name()}' returned {{}} values in its {index}th output, a gradient"
                 self._check_gradient(node, f"grad of {self._name(node, index, None)}", gradient, words)
+        self._given = {}
 
     def _check_gradient(self, node: Function, name: str, gradient: Any, words: str) -> None:
         nans, infs = _bad(gradient)
@@ -251,15 +256,11 @@ class _Watch(Observer):
         return threading.get_ident() == self.thread
 
     def _path(self) -> str:
-        """The dotted name of the module that runs: found in the outermost one that has it."""
+        """The dotted name of the module that runs; of one that the outermost does not know, its class."""
         if not self._modules:
             return ""
         module = self._modules[-1]
-        for outer in self._modules:
-            for name, other in outer.named_modules():
-                if other is module:
-                    return name
-        return type(module).__name__
+        return self._names.get(module, type(module).__name__)
 
     def _title(self, node: Function) -> str:
         path, _ = self._calls.get(node, ("", []))

@@ -37,10 +37,13 @@ class Run:
         self.report = report
         self.modules: list[Any] = []  # that run, the innermost last
         self._roots: list[Any] = []  # those that were called from outside of modules, each once
+        self._names: dict[Any, str] = {}  # of all modules in the outermost one
 
     def enter(self, module: Any) -> None:
-        if not self.modules and not any(module is root for root in self._roots):
-            self._roots.append(module)
+        if not self.modules:
+            self._names = {below: name for name, below in module.named_modules()}
+            if not any(module is root for root in self._roots):
+                self._roots.append(module)
         self.modules.append(module)
 
     def leave(self) -> None:
@@ -49,7 +52,7 @@ class Run:
 
     def path(self) -> str:
         """The dotted name of the module that runs; '' for the outermost one and outside."""
-        return next((name for name, module in self._named_modules() if module is self.modules[-1]), "")
+        return self._names.get(self.modules[-1], "") if self.modules else ""
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """Those of all modules that have run, by their dotted names."""
@@ -60,9 +63,6 @@ class Run:
         """The dotted name of a parameter, or its shape."""
         named = (name for name, other in self.named_parameters() if other is parameter)
         return next(named, f"a tensor of shape {parameter.shape}")
-
-    def _named_modules(self) -> list[tuple[str, Any]]:
-        return list(self.modules[0].named_modules()) if self.modules else []
 
 
 class Rule(Observer):
