@@ -69,7 +69,7 @@ class Looking(pdb.Pdb):
             try:
                 code = compile(line, "<stdin>", "eval")
             except SyntaxError:
-                exec(compile(line, "<stdin>", "single"), *self._scopes())
+                self._execute(compile(line, "<stdin>", "single"))
                 return
             result = eval(code, self._names())
         except Exception as error:
@@ -77,6 +77,14 @@ class Looking(pdb.Pdb):
         else:
             if result is not None:
                 self.message(repr(result))
+
+    def _execute(self, code: Any) -> None:
+        """A statement. What it assigns becomes a variable of the frame."""
+        outer, inner = self._scopes()
+        names = {**inner, **self._names_here()}
+        before = dict(names)
+        exec(code, outer, names)
+        inner.update({name: value for name, value in names.items() if name not in before or before[name] is not value})
 
     def evaluate(self, expression: str) -> Any:
         """An expression with the names of the stop and the frame."""
@@ -258,7 +266,12 @@ class Looking(pdb.Pdb):
         other = getattr(other, "tape", other)
         if not isinstance(other, Tape):
             raise ValueError(f"{arg} is no Tape; minidl.debug.trace(fn) makes one")
-        self.message(str(diff(self._session().tape, other) or "the two runs do not part"))
+        session = self._session()
+        parted = diff(session.tape, other)
+        if parted is not None and parted.left is None and not session.is_over:
+            self.message("the two runs do not part so far")
+            return
+        self.message(str(parted or "the two runs do not part"))
 
 
 def _read_only(array: Any) -> Any:

@@ -277,7 +277,7 @@ class Pdb(Asking):
 
     def _move(self, arg: str, wanted: Wanted) -> Any:
         session = self._session()
-        if session.forward(nth(wanted, _count(arg))):
+        if session.forward(wanted if wanted is nothing else nth(wanted, _count(arg))):
             self.show()
             return None
         if not session.is_over:

@@ -279,8 +279,10 @@ class Recorder(Observer):
 
     def _seen(self, array: Any, consumer: int | None = None, name: str = "") -> Value:
         """The Value of an array: the one that it has, or a new one."""
-        reach, value = self._known.get(id(array), (None, None))
-        if reach is None or value is None or reach() is not array or value.was_overwritten:
+        found = self._known.get(id(array))
+        if found is not None and found[0]() is array and not found[1].was_overwritten:
+            value = found[1]
+        else:
             value = self._made(array, None, name)
         if consumer is not None and value.consumers[-1:] != [consumer]:
             value.consumers.append(consumer)
@@ -288,8 +290,8 @@ class Recorder(Observer):
 
     def _made(self, array: Any, producer: int | None, name: str = "") -> Value:
         """A new Value: `array` was made, or written, by the event number `producer`."""
-        reach, known = self._known.get(id(array), (None, None))
-        same = known if reach is not None and reach() is array else None  # handed on as it is
+        found = self._known.get(id(array))
+        same = found[1] if found is not None and found[0]() is array else None  # handed on as it is
         value = self.tape.new_value(array, name, producer, same)
         reach: Callable[[], Any] = lambda: array  # noqa: E731
         with suppress(TypeError):  # a kind of array that has no weak references
