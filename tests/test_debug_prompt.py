@@ -45,7 +45,8 @@ class Session:
                 super().__init__(stdin=reader, stdout=pieces, readrc=False, **kwargs)
 
             def precmd(self, line):
-                pieces.write("\0")
+                if not line.startswith("_pdbcmd"):  # pdb's own, since Python 3.13
+                    pieces.write("\0")
                 return super().precmd(line)
 
         self.error = None
@@ -344,7 +345,9 @@ def test_lines_of_python_and_back_to_events():
         return y * 4
 
     session = Session(run, "s", "line", "count", "n", "event", "rs", "q")
-    assert "count = 3" in session[2] or "y = minidl.ones(2) * 2" in session[2]
+    assert "count = 3" in session[2]
+    assert session[3].startswith("*** NameError")  # not yet
+    assert "y = y + count" in session[4]
     assert "before Add" in session[5]
     assert "after Mul" in session[6]
     assert sys.gettrace() is None or not isinstance(getattr(sys.gettrace(), "__self__", None), Pdb)
@@ -410,7 +413,7 @@ print("gradient", x.grad.tolist())
 
 
 def test_breakpoint_in_a_backward_stops_there(tmp_path):
-    typed = ["grad_y.tolist()", "n", "grad_x.tolist()", "event", "s", "c"]
+    typed = ["grad_y.tolist()", "n", "n", "grad_x.tolist()", "event", "s", "c"]  # since Python 3.13, one n more
     done = run_script(CUSTOM, typed, tmp_path, PYTHONBREAKPOINT="minidl.debug.set_trace")
     assert "-> grad_x = grad_y * 2" in done.stdout
     assert "[1.0, 1.0]" in done.stdout

@@ -23,7 +23,7 @@ from minidl.tensor import Tensor
 
 # "gy.mean()", "x[0]", "n = 3" are Python, although gy, x and n are commands.
 PYTHON = re.compile(r"\s*[A-Za-z_]\w*(?:[.\[(]|\s*(?:[-+*/%@&|^]|//|\*\*|<<|>>)?=(?!=)|\s*(?:==|!=|,))")
-CALLED = re.compile(r"\s*(?:p|pp|pt|hist|im|whatis)\(")  # "p(x)", as many write it in pdb
+CALLED = re.compile(r"\s*(p|pp|pt|hist|im|whatis)(?=\()")  # "p(x)", as many write it in pdb
 
 
 class Looking(pdb.Pdb):
@@ -58,7 +58,9 @@ class Looking(pdb.Pdb):
     # ------------------------------------------------------------------------------------------------ Python, names
 
     def parseline(self, line: str) -> tuple[str | None, str | None, str]:
-        if PYTHON.match(line) and not CALLED.match(line):
+        if called := CALLED.match(line):
+            return called[1], line[called.end() :], line
+        if PYTHON.match(line):
             return None, None, line
         return super().parseline(line)
 

@@ -232,6 +232,7 @@ class Pdb(Asking):
         if self._lines_begin is not None:
             frame, self._lines_begin = self._lines_begin, None
             bdb.Bdb.set_trace(self, frame)
+            self.set_step()  # Python 3.13 would stop in the middle of this line
 
     def stop_here(self, frame: FrameType) -> bool:
         if self.users_lines_only and not is_users(frame.f_code.co_filename):

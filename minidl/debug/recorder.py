@@ -268,8 +268,11 @@ class Recorder(Observer):
 
     def before_change(self, array: Any) -> None:
         self.tape.before_change(array)
-        for key in self._lying_in.pop(id(memory.owner(array)), ()):
-            self._known.pop(key, None)
+        owner = memory.owner(array)
+        for key in self._lying_in.pop(id(owner), ()):
+            found = self._known.get(key)
+            if found is not None and memory.owner(found[0]()) is owner:  # not others that have got its id()
+                del self._known[key]
 
     def _given(self, x: Any, consumer: int | None = None) -> Any:
         """The Value of an input; what is no tensor stays as it is."""
