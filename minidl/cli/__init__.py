@@ -24,6 +24,7 @@ from minidl.cli import (
     nets,
     receptive_field,
     summary,
+    trace,
     train,
 )
 from minidl.cli.arguments import CommandError
@@ -35,6 +36,7 @@ COMMANDS = {
     "summary": summary,
     "receptive-field": receptive_field,
     "graph": graph,
+    "trace": trace,
     "debug": debug,
     "evaluate": evaluate,
     "classify": classify,

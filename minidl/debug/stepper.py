@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minidl.debug.lines import stop_lines
+from minidl.debug.page import frame
 from minidl.debug.session import Session, anything, end_of_module, nothing, same_level
 from minidl.debug.spec import Spec
 from minidl.debug.tape import Event, Tape, Value
@@ -200,6 +201,10 @@ class Stepper:
         if self.current is None:
             return "before the first event"
         return "\n".join(stop_lines(self.current, self.tape))
+
+    def _repr_html_(self) -> str:
+        """Notebooks look for this: the page of what has happened so far, open at the current event."""
+        return frame(self.tape, self.position)
 
     # ----------------------------------------------------------------------------------------------------- the thread
 
