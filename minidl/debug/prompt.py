@@ -18,8 +18,9 @@ import time
 from types import FrameType, TracebackType
 from typing import Any
 
+from minidl.debug.asking import Asking
 from minidl.debug.lines import stop_lines
-from minidl.debug.looking import Looking, words_of
+from minidl.debug.looking import words_of
 from minidl.debug.session import Session, Wanted, anything, end_of_module, nothing, nth, same_level
 from minidl.debug.source import is_users, user_frames
 from minidl.debug.spec import Spec
@@ -36,6 +37,7 @@ HELP = """At an event (the prompt is "(minidl)"):
   im EXPR [F]   a picture of it, or into the file F  in [k] out [k]   to the producer of an input; to a consumer
   w             module and user's lines              u d      up and down the frames of Python
   l             source of this forward or backward   src      around the user's line        formula   the docstring
+  check         is the backward of this operation right?   why y[0,3,5,7]   the numbers it is the sum of; also of gx
   diff TAPE     where this run and another part      line     on to the next line of your Python
   g F.svg       the network as a picture             html F.html   the tape as a page for a browser
   q             leave                                h CMD    more on a command; h pdb: pdb's own
@@ -51,7 +53,7 @@ Python ("(minidl line)") they are pdb's, and `event` goes on to the next event."
 OURS = ("minidl.debug.*", "minidl.events", "namedtuple_*")
 
 
-class Pdb(Looking):
+class Pdb(Asking):
     """The prompt. Without a session (in pytest, after a failure) it is pdb, with the commands that look at tensors."""
 
     def __init__(self, *args: Any, session: Session | None = None, **kwargs: Any):
