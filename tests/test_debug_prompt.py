@@ -184,6 +184,19 @@ def test_a_picture_in_a_file(tmp_path):
     assert path.stat().st_size > 500
 
 
+def test_the_tape_as_a_page_and_the_network_as_a_picture(tmp_path):
+    page, picture = tmp_path / "out.html", tmp_path / "out.svg"
+    session = Session(lenet_step(), "s", f"html {page}", f"g {picture}", "len(tape)", "html", "g out.png", "q")
+    assert session[2] == f"page: {page}\n"
+    assert "LeNet5" in page.read_text(encoding="utf-8")
+    assert session[3] == f"picture: {picture}\n"
+    assert picture.read_text(encoding="utf-8").startswith("<svg")
+    assert session[4] == "4\n"  # running it once more is not on the tape
+    assert session[5] == "*** name the file to write: out.html\n"
+    assert session[6] == "*** name the file to write: out.svg\n"
+    assert Session(lambda: minidl.ones(2) * 2, "g out.svg", "q")[1].startswith("*** no network with parameters")
+
+
 def test_the_graph_is_walked_to_producers_and_consumers():
     session = Session(lenet_step(), "in", "unt op:ReLU", "in", "in 0", "out", "s 20", "in x", "out 5", "q")
     assert session[1] == "*** no input was made here\n"

@@ -255,6 +255,10 @@ def test_the_line_is_the_users():
     assert before.source.file == __file__
     assert before.source.text.endswith("# this line")
     assert before.source.function == "run"
+    x = minidl.ones(2, requires_grad=True)
+    accumulated = trace(lambda: (x * 3).sum().backward())[-1]
+    assert accumulated.kind == "accumulate"
+    assert accumulated.source.text.startswith("accumulated = trace(")
     model = lenet5()
     tape = trace(lambda: model(minidl.zeros(1, 1, 32, 32)))
     conv = next(e for e in tape if e.operation == "Conv2d" and e.kind == "before")

@@ -6,6 +6,7 @@ import inspect
 import linecache
 import pdb
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -14,11 +15,13 @@ from minidl.backend import CPU, is_array, transfer
 from minidl.debug.diff import diff
 from minidl.debug.formula import docstring
 from minidl.debug.lines import ASCII_BARS, BARS, kind, tensor_lines
+from minidl.debug.page import html
 from minidl.debug.picture import histogram_lines, picture_lines, save_picture
 from minidl.debug.session import Session
 from minidl.debug.source import Source
 from minidl.debug.spec import SpecError
 from minidl.debug.tape import Event, Tape, Value
+from minidl.inspect.graph import graph
 from minidl.tensor import Tensor
 
 # "gy.mean()", "x[0]", "n = 3" are Python, although gy, x and n are commands.
@@ -275,6 +278,31 @@ class Looking(pdb.Pdb):
             return
         self.message(str(parted or "the two runs do not part"))
 
+    # ---------------------------------------------------------------------------------------------------- into files
+
+    def do_html(self, arg: str) -> None:
+        """html FILE.html
+        All that has happened so far as a page for a browser, open at this event."""
+        session = self._session()
+        path = _path(arg, ".html")
+        model = session.tape.model
+        title = type(model).__name__ if model is not None else "A computation"
+        path.write_text(html(session.tape, title, at=session.position), encoding="utf-8")
+        self.message(f"page: {path}")
+
+    def do_g(self, arg: str) -> None:
+        """g FILE.svg
+        The network as a picture. It runs once more for that, and is left as it was."""
+        tape = self._session().tape
+        path = _path(arg, ".svg")
+        called = next((e for e in tape if e.kind == "enter" and not e.path and e.inputs), None)
+        if tape.model is None or called is None:
+            raise ValueError("no network with parameters has been called here")
+        if called.inputs[0].array is None:
+            raise ValueError("the input of the network was not kept: the tape is over its budget of memory")
+        path.write_text(graph(tape.model, Tensor(called.inputs[0].array.copy())).to_svg(), encoding="utf-8")
+        self.message(f"picture: {path}")
+
 
 def _read_only(array: Any) -> Any:
     """A view that cannot be written to: the tape's tensors stay what they were."""
@@ -297,3 +325,11 @@ def words_of(error: BaseException) -> str:
     """One line about an error; of one of our own the message says it all."""
     text = str(error).partition("\n")[0]
     return text if type(error) is ValueError or isinstance(error, SpecError) else f"{type(error).__name__}: {text}"
+
+
+def _path(arg: str, suffix: str) -> Path:
+    """The file that was named. ValueError without a name, or with that of another kind of file."""
+    path = Path(arg.strip()).expanduser()
+    if not arg.strip() or path.suffix != suffix:
+        raise ValueError(f"name the file to write: out{suffix}")
+    return path

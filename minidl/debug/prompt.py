@@ -39,13 +39,14 @@ HELP = """At an event (the prompt is "(minidl)"):
   l             source of this forward or backward   src      around the user's line        formula   the docstring
   check         is the backward of this operation right?   why y[0,3,5,7]   the numbers it is the sum of; also of gx
   diff TAPE     where this run and another part      line     on to the next line of your Python
+  g F.svg       the network as a picture             html F.html   the tape as a page for a browser
   q             leave                                h CMD    more on a command; h pdb: pdb's own
 
 SPEC: op:Conv2d  mod:features.3*  phase:bwd  nan  inf  zero  shape:*,64,8,8  grad>1e3  param:conv1.weight  file.py:42
 Anything else is Python. The tensors of the stop are arrays in it, by their names (x, weight, y, gy, gx, ...), before
 the variables of the frame; `event` and `tape` are there too. A line that begins with ! is always Python.
 
-Where pdb has a command of the same name: s n r c unt rs b tbreak cl a w l move and look by events here. At a line of
+Where pdb has a command of the same name: s n r c unt b tbreak cl a w l move and look by events here. At a line of
 Python ("(minidl line)") they are pdb's, and `event` goes on to the next event."""
 
 

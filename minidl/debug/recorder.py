@@ -167,6 +167,8 @@ class Recorder(Observer):
             call.path, call.names = name.rpartition(".")[0], ("leaf",)
             call.level = name.count(".") + 1 if name else call.level  # that of the operations of its module
             call.inputs = (self._given(leaf),)
+            source = self.tape.producer(call.incoming[0]) or (self.tape.events[-1] if self.tape.events else None)
+            call.stack = source.stack if source is not None else ()  # of the operation that used the leaf
             produced = (self._made(leaf.grad.data, number),)
             self._event("backward", "accumulate", call, node, produced=produced, seconds=seconds, parameter=name)
 

@@ -61,10 +61,12 @@ class Spec:
         self._is_region = all(region for _, region in terms)
 
     def matches(self, event: Event, previous: Event | None) -> bool:
-        """Does it hold here? Where it names a region (a phase, a module, a line): is this the first event in it?"""
+        """Does it hold here? Where it names a region (a module, a line): is this the first event of its phase in it?"""
         if not all(test(event) for test in self._tests):
             return False
-        return not (self._is_region and previous is not None and all(test(previous) for test in self._tests))
+        if not self._is_region or previous is None or previous.phase != event.phase:
+            return True
+        return not all(test(previous) for test in self._tests)
 
     def __repr__(self) -> str:
         return f"Spec({self.text!r})"

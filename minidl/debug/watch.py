@@ -46,6 +46,7 @@ class Watch(Session):
 
     def let_go(self) -> None:
         if not self.is_lasting and self in active:
+            self.detached = True
             active.remove(self)
             events.observers.remove(self)
 
