@@ -1,4 +1,4 @@
-"""`minidl train`: trains a network on a data set by its recipe, the paper's where it can be; stops and goes on at any moment."""
+"""`minidl train`: trains a network on a data set by a recipe; stops and goes on at any moment."""
 
 from __future__ import annotations
 
