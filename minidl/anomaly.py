@@ -20,16 +20,13 @@ Each result is read once more, which takes about as long as a ReLU.
 from __future__ import annotations
 
 import inspect
-import linecache
-import os
 import sys
 import threading
 import warnings
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
-from types import CodeType, FrameType
+from types import CodeType
 from typing import Any
 
 import numpy
@@ -38,9 +35,8 @@ from minidl.backend import array_module, is_array, transfer
 from minidl.errors import describe, explain
 from minidl.events import Observer, observers
 from minidl.function import Function
+from minidl.source import Source, user_stack
 from minidl.tensor import Tensor
-
-HERE = str(Path(__file__).resolve().parent) + os.sep
 
 # Why a NaN (or an infinity) usually arises in an operation: forward, backward.
 CAUSES = {
@@ -84,7 +80,8 @@ class detect_anomaly:
 
     def __enter__(self) -> None:
         self._watch = _Watch(self.check_nan, self.check_inf)
-        self._watch.until = sys._getframe(1).f_code
+        outside = sys._getframe(1).f_back
+        self._watch.until = None if outside is None else outside.f_code
         observers.append(self._watch)
         self._errors = numpy.errstate(divide="ignore", invalid="ignore", over="ignore")  # the exception says more
         self._errors.__enter__()
@@ -123,7 +120,6 @@ class set_detect_anomaly:
 
 _settings: list[detect_anomaly] = []  # what set_detect_anomaly has turned on: one or none
 DEEPEST = 20  # lines of a stack
-Frame = tuple[str, int, str]  # file, line, function
 
 
 class _Watch(Observer):
@@ -132,12 +128,12 @@ class _Watch(Observer):
     def __init__(self, check_nan: bool, check_inf: bool):
         self.check_nan, self.check_inf = check_nan, check_inf
         self.thread = threading.get_ident()
-        self.until: CodeType | None = None  # stacks end with the function that entered the context
+        self.until: CodeType | None = None  # who called the function that entered the context: there stacks end
         self.in_backward: Function | None = None  # the node whose backward runs
         self._modules: list[Any] = []  # those that run, the innermost last
         self._names: dict[Any, str] = {}  # of all modules in the outermost one
         # Of each node that ran here: its module, and the user's lines that called it.
-        self._calls: weakref.WeakKeyDictionary[Function, tuple[str, list[Frame]]] = weakref.WeakKeyDictionary()
+        self._calls: weakref.WeakKeyDictionary[Function, tuple[str, tuple[Source, ...]]] = weakref.WeakKeyDictionary()
         self._infinite: dict[int, tuple[Any, str]] = {}  # of an array, by its id(): a reference to it, where inf began
         self._given: dict[str, Any] = {}  # to the backward that runs: what its forward saved, and the gradients
         self._told = False
@@ -156,7 +152,7 @@ class _Watch(Observer):
 
     def before_forward(self, node: Function, inputs: tuple, options: dict[str, Any]) -> None:
         if self._is_ours():
-            self._calls[node] = self._path(), _user_stack(self.until)
+            self._calls[node] = self._path(), user_stack(self.until)[:DEEPEST]
 
     def after_forward(self, node: Function, inputs: tuple, outputs: Any) -> None:
         if not self._is_ours():
@@ -179,8 +175,9 @@ class _Watch(Observer):
                 cause = "" if brought else CAUSES.get(node.name(), ("", ""))[0]
                 raise self._error(words, node, {**arrays, name: output.data}, name, cause)
             origin = next((self._infinite[id(x)][1] for x in arrays.values() if self._knows(x)), None)
-            _, frames = self._calls.get(node, ("", []))
-            self._note_infinity(output.data, origin or f"{self._title(node)}, {_last_line(frames)}")
+            _, stack = self._calls.get(node, ("", ()))
+            line = f"{stack[0].name}: {stack[0].text}" if stack else "called from minidl"
+            self._note_infinity(output.data, origin or f"{self._title(node)}, {line}")
 
     # --------------------------------------------------------------------------------------------------- backward
 
@@ -299,14 +296,14 @@ class _Watch(Observer):
 
     def called_in(self, node: Function) -> str:
         """The user's lines that called an operation, the innermost last, as in a traceback."""
-        _, frames = self._calls.get(node, ("", []))
-        if not frames:
+        _, stack = self._calls.get(node, ("", ()))
+        if not stack:
             return f"{node.name()} was called outside of detect_anomaly: put forward into the context as well"
         lines = [f"{self._title(node)} was called here (most recent call last):"]
-        for file, line, function in reversed(frames):
-            lines.append(f'  File "{file}", line {line}, in {function}')
-            if code := linecache.getline(file, line).strip():
-                lines.append(f"    {code}")
+        for source in reversed(stack):
+            lines.append(f'  File "{source.file}", line {source.line}, in {source.function}')
+            if source.text:
+                lines.append(f"    {source.text}")
         return "\n".join(lines)
 
     def _note_infinity(self, array: Any, origin: str) -> None:
@@ -357,27 +354,3 @@ def _statistics(array: Any) -> str:
     counts = {"0": finite.size - numpy.count_nonzero(finite), "nan": int(numpy.isnan(values).sum())}
     counts["inf"] = values.size - finite.size - counts["nan"]
     return words + "".join(f", {count:,} {what}" for what, count in counts.items() if count)
-
-
-def _user_stack(until: CodeType | None) -> list[Frame]:
-    """The lines that are running and that are not minidl's, the innermost first, out to a call of `until`."""
-    frames: list[Frame] = []
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and len(frames) < DEEPEST:
-        code = frame.f_code
-        if not _is_minidls(code.co_filename):
-            frames.append((code.co_filename, frame.f_lineno, code.co_name))
-        if code is until:
-            break
-        frame = frame.f_back
-    return frames
-
-
-def _is_minidls(file: str) -> bool:
-    return file.startswith((HERE, "<frozen"))
-
-
-def _last_line(frames: Iterable[Frame]) -> str:
-    for file, line, _ in frames:
-        return f"{Path(file).name}:{line}: {linecache.getline(file, line).strip()}"
-    return "called from minidl"

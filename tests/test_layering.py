@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 LAYERS = [
-    "minidl.errors minidl.events",
+    "minidl.errors minidl.events minidl.source",
     "minidl.buffers minidl.parallel",
     "minidl.memory",
     "minidl.backend",

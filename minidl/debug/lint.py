@@ -24,8 +24,8 @@ import warnings
 from typing import Any
 
 from minidl.debug.lint_rules import RULES, Finding, Run
-from minidl.debug.source import user_stack, users_line
 from minidl.events import Observer, observers
+from minidl.source import user_stack, users_line
 
 
 class LintWarning(UserWarning):

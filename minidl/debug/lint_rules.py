@@ -9,12 +9,12 @@ from typing import Any
 
 from minidl import memory
 from minidl.backend import array_module
-from minidl.debug.source import user_stack, users_line
 from minidl.events import Observer
 from minidl.function import Function
 from minidl.grad_mode import is_grad_enabled
 from minidl.nn.dropout import _Dropout
 from minidl.nn.normalization import _BatchNorm
+from minidl.source import user_stack, users_line
 from minidl.tensor import Tensor
 
 SAME_VALUES = ("Reshape", "Permute", "Expand", "Clone", "Cast", "Transfer", "GetItem")  # at other places, or fewer

@@ -18,10 +18,10 @@ from minidl.debug.lines import ASCII_BARS, BARS, kind, tensor_lines
 from minidl.debug.page import html
 from minidl.debug.picture import histogram_lines, picture_lines, save_picture
 from minidl.debug.session import Session
-from minidl.debug.source import Source
 from minidl.debug.spec import SpecError
 from minidl.debug.tape import Event, Tape, Value
 from minidl.inspect.graph import graph
+from minidl.source import Source
 from minidl.tensor import Tensor
 
 # "gy.mean()", "x[0]", "n = 3" are Python, although gy, x and n are commands.

@@ -22,9 +22,9 @@ from minidl.debug.asking import Asking
 from minidl.debug.lines import stop_lines
 from minidl.debug.looking import words_of
 from minidl.debug.session import Session, Wanted, anything, end_of_module, nothing, nth, same_level
-from minidl.debug.source import is_users, user_frames
 from minidl.debug.spec import Spec
 from minidl.debug.tape import Event, Value
+from minidl.source import is_users, user_frames
 
 HELP = """At an event (the prompt is "(minidl)"):
   s [N]         the next event                       rs [N]   the event before

@@ -15,13 +15,13 @@ from typing import Any
 
 from minidl import memory
 from minidl.backend import is_array
-from minidl.debug.source import Source, user_stack
 from minidl.debug.tape import Event, Tape, Value
 from minidl.errors import explain
 from minidl.events import Observer, observing
 from minidl.function import Function
 from minidl.nn import Module
 from minidl.optim import Optimizer
+from minidl.source import Source, user_stack
 from minidl.tensor import Tensor
 
 RECORDS = ("meta", "stats", "full")

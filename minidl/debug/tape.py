@@ -18,9 +18,9 @@ from typing import Any
 
 from minidl import memory
 from minidl.backend import array_module
-from minidl.debug.source import Source, users_line
 from minidl.debug.statistics import Statistics, statistics
 from minidl.function import Function
+from minidl.source import Source, users_line
 
 PHASES = ("forward", "backward", "update")
 KINDS = ("before", "after", "enter", "leave", "accumulate")

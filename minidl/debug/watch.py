@@ -14,9 +14,9 @@ from typing import Any
 from minidl import events
 from minidl.debug.prompt import Pdb, Quit
 from minidl.debug.session import Session, anything, nothing
-from minidl.debug.source import is_users, user_frames
 from minidl.debug.tape import Event
 from minidl.nn import Module
+from minidl.source import is_users, user_frames
 
 
 class Watch(Session):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from minidl.backend import is_array
+from minidl.debug.formula import docstring
 
 
 def formula(type: type | None) -> dict[str, str]:
@@ -13,8 +13,7 @@ def formula(type: type | None) -> dict[str, str]:
 
     {"formula": ..., "note": the rest}
     """
-    text = inspect.cleandoc((type.__doc__ if type else None) or "")
-    first, *others = text.split("\n\n") if text else [""]
+    first, *others = docstring(type).split("\n\n")
     equations = [first, *(each for each in others if each.startswith("  "))]
     notes = [each for each in others if not each.startswith("  ")]
     return {"formula": "\n\n".join(equations), "note": "\n\n".join(notes)}

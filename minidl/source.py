@@ -10,8 +10,8 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import NamedTuple
 
-MINIDL = str(Path(__file__).resolve().parents[1])
-ARCHITECTURES = str(Path(__file__).resolve().parents[2] / "architectures")
+MINIDL = str(Path(__file__).resolve().parent)
+ARCHITECTURES = str(Path(__file__).resolve().parents[1] / "architectures")
 TRAINING_STEP = str(Path(MINIDL) / "cli" / "training_step.py")  # what `minidl debug` shows: as a user would write it
 STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 DEEPEST = 64  # frames of a stack that are kept
