@@ -14,6 +14,7 @@ MINIDL = str(Path(__file__).resolve().parent)
 ARCHITECTURES = str(Path(__file__).resolve().parents[1] / "architectures")
 TRAINING_STEP = str(Path(MINIDL) / "cli" / "training_step.py")  # what `minidl debug` shows: as a user would write it
 STANDARD_LIBRARY = sysconfig.get_path("stdlib")
+SCRIPTS = str(Path(sysconfig.get_path("scripts")).resolve())  # the command `minidl` itself, pytest and their like
 DEEPEST = 64  # frames of a stack that are kept
 
 
@@ -48,7 +49,8 @@ def _kind(file: str) -> str:
     path = str(Path(file).resolve()) if not file.startswith("<") else file
     if path == TRAINING_STEP:
         return "architecture"
-    for folder, kind in ((MINIDL, "minidl"), (ARCHITECTURES, "architecture"), (STANDARD_LIBRARY, "python")):
+    folders = {MINIDL: "minidl", ARCHITECTURES: "architecture", STANDARD_LIBRARY: "python", SCRIPTS: "python"}
+    for folder, kind in folders.items():
         if path.startswith((folder + "/", folder + "\\")):
             return "user" if "site-packages" in path and kind == "python" else kind
     return "user"

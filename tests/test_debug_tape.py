@@ -1,9 +1,12 @@
 """The tape: every tensor as it was, within a budget of memory; and what is known of an array at a glance."""
 
 import gc
+import inspect
 import math
+import sysconfig
 import threading
 import weakref
+from pathlib import Path
 
 import numpy
 import pytest
@@ -13,6 +16,7 @@ import minidl.debug
 from architectures.lenet import lenet5
 from minidl import events, nn, optim
 from minidl.debug import Value, statistics, trace
+from minidl.source import is_users
 
 
 def lenet_step(steps=1, seed=0):
@@ -264,6 +268,13 @@ def test_the_line_is_the_users():
     conv = next(e for e in tape if e.operation == "Conv2d" and e.kind == "before")
     assert conv.source.file == __file__  # the nearest that is not of architectures/
     assert conv.stack[0].name.startswith("lenet.py:")
+
+
+def test_whose_a_file_is():
+    assert is_users(__file__) and is_users("<stdin>")
+    assert is_users(str(Path(minidl.__file__).parents[1] / "architectures" / "lenet.py"))
+    assert not is_users(minidl.__file__) and not is_users(inspect.__file__)
+    assert not is_users(str(Path(sysconfig.get_path("scripts"), "minidl")))  # the command itself
 
 
 def test_operations_inside_of_others_say_so():
