@@ -93,7 +93,7 @@ class Assignment:
             if task.id == id:
                 return task
         known = ", ".join(task.id for task in self.tasks)
-        raise AssignmentError(explain("task", f"{self.name} has no task {id!r}", help=f"its tasks are {known}"))
+        raise AssignmentError(f"{self.name} has no task {id!r}; its tasks are {known}")
 
     @property
     def points(self) -> int:
@@ -185,10 +185,12 @@ def all_assignments(root: Path = LIBRARY) -> tuple[Assignment, ...]:
 
 
 def find_assignment(name: str | None = None, root: Path = LIBRARY) -> Assignment:
-    """The assignment called `name` ("a2", or the name of its folder); without a name, the only one that there is.
+    """The assignment called `name` ("a2", or the name of its folder, or its path); without one, the only one there is.
 
     AssignmentError, with those that there are, where it is not found.
     """
+    if name is not None and (Path(name) / "assignment.toml").is_file():
+        return load_assignment(Path(name), root)
     found = all_assignments(root)
     chosen = [one for one in found if name is None or name in (one.name, one.folder.name)]
     if len(chosen) == 1:
