@@ -56,6 +56,14 @@ class Mutant:
     old: str
     new: str
     hint: str = ""
+    symbol: str = ""  # the function in which `old` is looked for
+
+    def planted_in(self, source: str) -> str | None:
+        """`source` with the bug; None unless its place is found exactly once."""
+        if not self.symbol:
+            return source.replace(self.old, self.new) if source.count(self.old) == 1 else None
+        text = blanks.body(source, self.symbol) or ""
+        return blanks.put(source, self.symbol, text.replace(self.old, self.new)) if text.count(self.old) == 1 else None
 
 
 def prove(assignment: Assignment, graded: bool | None = None) -> Iterator[Proof]:
@@ -98,9 +106,12 @@ def mutants(assignment: Assignment) -> tuple[Mutant, ...]:
     for table in tomllib.loads(path.read_text(encoding="utf-8")).get("mutant", ()):
         mutant = Mutant(**table)
         assignment.task(mutant.task)
-        count = assignment.source(mutant.file).read_text(encoding="utf-8").count(mutant.old)
-        if count != 1:
-            raise AssignmentError(f"{path}: {mutant.name!r}: its old text stands {count} times in {mutant.file}")
+        try:
+            found_once = mutant.planted_in(assignment.source(mutant.file).read_text(encoding="utf-8")) is not None
+        except blanks.BlankError as error:
+            raise AssignmentError(f"{path}: {mutant.name!r}: {error}") from None
+        if not found_once:
+            raise AssignmentError(f"{path}: {mutant.name!r}: its old text does not stand exactly once in {mutant.file}")
         found.append(mutant)
     return tuple(found)
 
@@ -112,7 +123,9 @@ def leaks(assignment: Assignment, tree: Path) -> list[str]:
         for path in sorted(tree.rglob("*"))
         if path.is_file() and path.suffix not in (".npz", ".png", ".pyc")
     }
+    planted = {task.id for one in (assignment, *later(assignment)) for task in one.tasks if task.planted is not None}
     solutions = [answer for one in (assignment, *later(assignment)) for answer in answers(one)]
+    solutions = [answer for answer in solutions if answer.task not in planted]  # the release has nearly the answer
     forms = {answer: blanks.normalised(answer.source) for answer in solutions}
     sizes = {_size(ast.parse(form)) for form in forms.values()}
     computed: dict[str, str] = {}
@@ -229,14 +242,25 @@ def _single_blanks(assignment: Assignment, solution: _Solution) -> Proof:
     problems = []
     for blank, task in assignment.blanks.items():
         path = assignment.source(blank.file)
+        source = path.read_text(encoding="utf-8")
         message = f"Task {task.id}: {blank.symbol}"
-        changed = blanks.cut(path.read_text(encoding="utf-8"), {blank.symbol: message})
+        if task.planted is None:
+            changed = blanks.cut(source, {blank.symbol: message})
+        else:
+            faulty = blanks.body((assignment.folder / task.planted).read_text(encoding="utf-8"), blank.symbol)
+            changed = blanks.put(source, blank.symbol, faulty or "")
+        ended = []
         with _stubbed(path, blank, changed, message):
             for check, seen in solution.touched.items():
-                if str(blank) in seen:
-                    result = solution.judged(check)
-                    if result.status != (FAILED if check.task == task.id else WAITS):
-                        problems.append(f"with {blank} alone blank, {check.task} {check.name} is {result.status}")
+                if str(blank) in seen and (check.task == task.id or task.planted is None):
+                    ended.append((check, solution.judged(check).status))
+        if task.planted is not None:
+            if not any(status == FAILED for _, status in ended):
+                problems.append(f"{task.id}: {blank} as it is planted fails no check")
+            continue
+        for check, status in ended:
+            if status != (FAILED if check.task == task.id else WAITS):
+                problems.append(f"with {blank} alone blank, {check.task} {check.name} is {status}")
     return Proof("each blank alone fails its own task, and no other", tuple(problems), len(assignment.blanks))
 
 
@@ -265,7 +289,8 @@ def _mutants(assignment: Assignment, solution: _Solution) -> Proof:
     planted = mutants(assignment)
     for mutant in planted:
         path = assignment.source(mutant.file)
-        changed = path.read_text(encoding="utf-8").replace(mutant.old, mutant.new)
+        changed = mutant.planted_in(path.read_text(encoding="utf-8"))
+        assert changed is not None
         messages = []
         with varied(path, module_of(mutant.file), changed):
             for check in assignment.checks(mutant.task):
