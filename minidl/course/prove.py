@@ -138,7 +138,7 @@ def leaks(assignment: Assignment, tree: Path) -> list[str]:
     compact = {name: "\n".join(_code_lines(text)) for name, text in texts.items()}
     found = []
     for answer, form in forms.items():
-        if form in computed and len(form) > 60:
+        if form in computed and len(form) > 40:
             found.append(f"{answer.symbol}: {computed[form]} computes the same")
         lines = _code_lines(answer.source)
         windows = ["\n".join(lines[i : i + WINDOW]) for i in range(max(1, len(lines) - WINDOW + 1))]
