@@ -37,6 +37,7 @@ from minidl.course.variants import live, recorded, varied
 
 SEEDS = (SEED, 1, 2)  # with which the solution must pass
 WINDOW = 4  # lines of code that tell an answer
+QUICK = "MINIDL_COURSE_QUICK"  # set for notebooks and pictures that are only tried: fewer epochs will do
 SLOW = 0.5  # seconds: of checks that take longer, one seed may have to do
 
 
@@ -310,7 +311,7 @@ def _scripts(assignment: Assignment, tree: Path) -> Proof:
     scripts = [name for name in ("notebook.py", "picture.py") if (assignment.folder / name).exists()]
     _, problems = carry(Submission("solution", assignment.name, "", answers(assignment)), open_tree(tree))
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "PYTHONPATH": str(tree), "MPLBACKEND": "Agg", "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {**os.environ, "PYTHONPATH": str(tree), "MPLBACKEND": "Agg", QUICK: "1"}
         for name in scripts:
             what = [str(tree / assignment.path / name)]
             if name == "picture.py":
@@ -348,7 +349,7 @@ def _said(grade: Grade) -> tuple[str, ...]:
 
 @contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
-    """TimeoutError inside code that takes more processor time, where the system has that: a planted bug may never end."""
+    """TimeoutError inside code that takes more processor time, where the system has that: a bug may never end."""
     if not hasattr(signal, "SIGPROF") or threading.current_thread() is not threading.main_thread():
         yield
         return
