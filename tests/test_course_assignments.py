@@ -40,7 +40,7 @@ def spoiled(tmp_path, file, old, new):
         ("mutants.toml", 'task = "9.2"', 'task = "9.1"', "'the sum forgotten' is not caught"),
         ("mutants.toml", 'task = "9.2"', 'task = "9.1"', "task 9.2 has no planted bug"),
         ("checks.py", "0.45**3", "0.45**2", "the solution itself fails Descends"),
-        ("checks.py", "seconds=1)\nclass Gradient:", "seconds=1e-9)\nclass Gradient:", "too slow"),
+        ("checks.py", "seconds=0.5)\nclass Gradient:", "seconds=1e-9)\nclass Gradient:", "too slow"),
     ],
 )
 def test_a_spoiled_assignment_does_not_hold(tmp_path, file, old, new, words):

@@ -35,6 +35,13 @@ def in_tree(tree, *words):
     return done.returncode, done.stdout + done.stderr
 
 
+def said(tree, *words, monkeypatch, capsys):
+    """The same in this process, for what runs no code of the tree."""
+    monkeypatch.chdir(tree)
+    code = main(["course", *words])
+    return code, "".join(capsys.readouterr())
+
+
 # --------------------------------------------------------------------------------------------------------- the tree
 
 
@@ -119,11 +126,11 @@ def test_a_student_works_task_by_task(tree):
     assert "waits for task 9.1, which is not written yet" in text
 
 
-def test_no_check_at_all_is_a_failure(tree):
+def test_no_check_at_all_is_a_failure(tree, monkeypatch, capsys):
     (tree / "tests/test_a9.py").write_text("")
     code, text = in_tree(tree, "test", "9.3")
     assert code == 1 and "no check was run at all: that counts as a failure" in text
-    code, text = in_tree(tree, "test", "9.7")
+    code, text = said(tree, "test", "9.7", monkeypatch=monkeypatch, capsys=capsys)
     assert code == 1 and "a9 has no task '9.7'; its tasks are 9.1, 9.2, 9.3, 9.4" in text
 
 
@@ -176,19 +183,19 @@ def test_only_the_bodies_are_collected_and_other_changes_are_named(tree):
     assert "helper" not in submission.as_json() and "import os" not in submission.as_json()
 
 
-def test_what_was_collected_is_read_again(tree, tmp_path):
+def test_what_was_collected_is_read_again(tree, monkeypatch, capsys):
     solve(tree)
     (tree / "assignments/a9_sample/answers.md").write_text("any number from 0 to 1")
-    code, text = in_tree(tree, "collect")
+    code, text = said(tree, "collect", monkeypatch=monkeypatch, capsys=capsys)
     assert code == 0 and "5 of 5 functions are in" in text
     found = read_submission(tree / "a9_submission.json")
     assert found.name == "a9" and len(found.answers) == 5 and found.written == "any number from 0 to 1"
     assert found.release == open_tree(tree).manifest["seal"]
 
 
-def test_blanks_are_not_collected_and_said(tree):
+def test_blanks_are_not_collected_and_said(tree, monkeypatch, capsys):
     solve(tree, only="9.1")
-    code, text = in_tree(tree, "collect")
+    code, text = said(tree, "collect", monkeypatch=monkeypatch, capsys=capsys)
     assert code == 0 and "1 of 5 functions" in text and text.count("NOT WRITTEN") == 4
 
 
@@ -201,11 +208,11 @@ def test_windows_line_ends_and_a_byte_order_mark_are_no_change(tree):
     assert after.answers == before.answers and not notes
 
 
-def test_a_syntax_error_is_told_with_its_line(tree):
+def test_a_syntax_error_is_told_with_its_line(tree, monkeypatch, capsys):
     solve(tree)
     energy = tree / ENERGY
     energy.write_text(energy.read_text().replace("grad = 2 * x", "grad = = 2 * x"))
-    code, text = in_tree(tree, "collect")
+    code, text = said(tree, "collect", monkeypatch=monkeypatch, capsys=capsys)
     assert code == 1 and f"not collected: task 9.3, gradient: {ENERGY}, line" in text and "grad = = 2 * x" in text
 
 

@@ -93,8 +93,6 @@ def _list() -> int:
 
 def _test(arguments: argparse.Namespace) -> int:
     tree = open_tree(Path.cwd())
-    if (foreign := tree.foreign()) is not None:
-        raise CommandError(foreign)
     rest = list(arguments.pytest)
     task = arguments.task
     if task is not None and task.startswith("-"):
@@ -103,6 +101,8 @@ def _test(arguments: argparse.Namespace) -> int:
     if task is not None:
         chosen = tree.assignment.task(task)
         selected = ["-m", chosen.marker]
+    if (foreign := tree.foreign()) is not None:
+        raise CommandError(foreign)
     code = pytest(tree, [*selected, *rest])
     if code == 5:
         raise CommandError("no check was run at all: that counts as a failure. Is tests/ as it was released?")

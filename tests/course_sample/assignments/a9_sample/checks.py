@@ -54,7 +54,7 @@ class SoftmaxGradient:
         return {"grad_x": apart(Softmax, y, dim=dim).backward(grad_output)}
 
 
-@check("9.3", seconds=1)
+@check("9.3", seconds=0.5)
 class Gradient:
     """the gradient of the energy of five numbers"""
 
