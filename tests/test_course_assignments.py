@@ -1,18 +1,43 @@
 """The grader is graded, for every assignment that there is and for the sample: see minidl/course/prove.py."""
 
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from minidl.course.assignment import LIBRARY, AssignmentError, all_assignments, load_assignment
 from minidl.course.prove import prove
+from minidl.course.workers import ONE_THREAD
 from tests.course_files import SAMPLE
 
 BODY = "    grad = 2 * x\n    grad[:-1] += x[1:]  # so\n    grad[1:] += x[:-1]\n    return grad\n"
 
 
-@pytest.mark.parametrize("assignment", [SAMPLE, *all_assignments()], ids=lambda assignment: assignment.name)
-def test_the_checks_pass_what_is_right_and_fail_what_is_wrong(assignment):
-    wrong = {proof.claim: proof.problems for proof in prove(assignment, thorough=False) if proof.problems}
+def test_the_checks_of_the_sample_pass_what_is_right_and_fail_what_is_wrong():
+    wrong = {proof.claim: proof.problems for proof in prove(SAMPLE, thorough=False) if proof.problems}
     assert not wrong, "\n".join(f"{claim}:\n" + "\n".join(problems) for claim, problems in wrong.items())
+
+
+@pytest.fixture(scope="module")
+def checked():
+    """`minidl course check --quick` on every assignment, one on each core: name -> the future of what it ended with."""
+    environment = {**os.environ, "PYTHONPATH": str(LIBRARY), **ONE_THREAD}
+
+    def run(name):
+        command = [sys.executable, "-m", "minidl", "course", "check", "--quick", name]
+        return subprocess.run(command, env=environment, cwd=LIBRARY, capture_output=True, text=True)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield {assignment.name: pool.submit(run, assignment.name) for assignment in all_assignments()}
+
+
+@pytest.mark.parametrize("name", [assignment.name for assignment in all_assignments()])
+def test_the_checks_pass_what_is_right_and_fail_what_is_wrong(checked, name):
+    done = checked[name].result()
+    assert done.returncode == 0 and "FAILS" not in done.stdout, done.stdout + done.stderr
+    assert done.stdout.count("  holds  ") >= 8
 
 
 def spoiled(tmp_path, file, old, new):
