@@ -6,7 +6,9 @@ trick is not in, so that what a trick costs, and what it does not, both show.
 
 import json
 import os
+import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from minidl.course import formats
 from minidl.course.grading import Grader
 from minidl.course.overview import as_text, overview
 from minidl.course.release import release
+from minidl.course.submission import Answer
 from minidl.course.workers import _processes_of
 from tests.course_files import FOLDER, SAMPLE, hand_in, solve, solved
 
@@ -93,18 +96,9 @@ def graded(tmp_path_factory):
     add("right")
     for name, (body, _) in TRICKS.items():
         add(name, gradient=body)
-    # Leaving the function must not be repaired by indenting it.
-    table = json.loads(paths["leaving the function"].read_text())
-    submission = solved("leaving-the-function")
-    table["blanks"] = [
-        vars(a) | {"source": a.source + "\nimport os\n"} if a.symbol == "gradient" else vars(a)
-        for a in submission.answers
-    ]
-    import hashlib
-
-    for entry in table["blanks"]:
-        entry["sha256"] = hashlib.sha256(entry["source"].encode()).hexdigest()
-    paths["leaving the function"].write_text(json.dumps(table))
+    leaving = solved("leaving-the-function")  # as it is, for `solved` would indent it
+    spilled = [replace(a, source=a.source + "\nimport os\n") if a.symbol == "gradient" else a for a in leaving.answers]
+    paths["leaving the function"] = hand_in(folder, replace(leaving, answers=tuple(spilled)))
 
     reads = f"names = {{}}\nexec(open({str(FOLDER / 'energy.py')!r}).read(), names)\nreturn names['gradient'](x)"
     add("reading the answers", gradient=reads)
@@ -124,13 +118,22 @@ def graded(tmp_path_factory):
     paths["an empty folder"].mkdir()
     paths["altered after it was collected"] = folder / "altered_submission.json"
     paths["altered after it was collected"].write_text(solved().as_json().replace("grad[1:]", "grad[2:]"))
-    for name in ("a tree", "a tree in Latin-1", "a tree without a file"):
+    extra = solved("more-files")
+    strangers = [
+        Answer("9.3", file, "array", "    return 1\n") for file in ("numpy.py", "../../conftest.py", "/etc/passwd")
+    ]
+    paths["more files"] = hand_in(folder, replace(extra, answers=(*extra.answers, *strangers)))
+    for name in ("a tree", "a tree in Latin-1", "a tree without a file", "a tree with a link", "a tree that lies"):
         tree = paths[name] = folder / name.replace(" ", "-")
         release(SAMPLE, tree)
         solve(tree)
     energy = paths["a tree in Latin-1"] / "assignments/a9_sample/energy.py"
     energy.write_bytes(energy.read_text().replace("two factors", "zwei Faktoren, h\u00e4ufig").encode("latin-1"))
     (paths["a tree without a file"] / "assignments/a9_sample/energy.py").unlink()
+    linked = paths["a tree with a link"] / "assignments"
+    shutil.rmtree(linked)
+    linked.symlink_to(FOLDER.parent)  # where the answers are
+    (paths["a tree that lies"] / "release.json").write_text('["minidl course release 1"]')
     jobs = 2 if os.geteuid() == 0 else 1  # as one user, each could spoil what is graded beside it
     with Grader(SAMPLE, jobs=jobs, memory=600, patience=3) as grader:
         grades = dict(grader.grade_all(list(paths.values())))
@@ -242,6 +245,7 @@ def test_written_results_and_tests_change_nothing(graded):
         ("UTF-16", "is not the file that `minidl course collect` writes"),
         ("a file that is not there", "cannot be read"),
         ("an empty folder", "no submission was found"),
+        ("a tree that lies", "no submission was found"),
         ("altered after it was collected", "sha256"),
     ],
 )
@@ -256,6 +260,17 @@ def test_in_a_damaged_tree_the_other_files_still_count(graded):
     assert [task.points for task in latin.tasks] == [task.points for task in missing.tasks] == [3, 2, 0, 0]
     assert "energy.py, line" in text_of(latin) and "UTF-8" in text_of(latin)
     assert "energy.py is missing" in text_of(missing)
+
+
+def test_a_tree_cannot_hand_in_what_stands_elsewhere(graded):
+    grade = graded[0]["a tree with a link"]
+    assert [task.points for task in grade.tasks] == [3, 2, 0, 0]
+    assert "energy.py is a link to another place" in text_of(grade)
+
+
+def test_only_the_blanks_of_a_submission_are_taken(graded):
+    grade = graded[0]["more files"]
+    assert grade.points == 10 and text_of(grade).count("is no blank of this assignment: passed over") == 3
 
 
 def test_no_process_and_no_file_stays(graded):
@@ -273,4 +288,4 @@ def test_each_of_them_can_be_written_in_every_format(graded):
         json.loads(formats.classroom50(grade))
         formats.junit(grade).encode("utf-8")
     view = overview(SAMPLE, list(graded[0].values()))
-    assert "9.3" in as_text(view) and len(view.problems) == 5
+    assert "9.3" in as_text(view) and len(view.problems) == 6

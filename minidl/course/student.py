@@ -100,7 +100,7 @@ def open_tree(start: Path | str) -> Tree:
                 manifest = json.loads(path.read_text(encoding="utf-8"))
             except ValueError:
                 raise TreeError(f"{path} cannot be read: copy it from the release once more") from None
-            if manifest.get("format") != FORMAT:
+            if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
                 raise TreeError(f"{path} is not of a release that this minidl knows ({FORMAT!r})")
             return Tree(folder, manifest)
     raise TreeError(f"{start} is not in a released tree (one with a {MANIFEST}): go into the folder of your assignment")

@@ -14,6 +14,7 @@ Only such bodies are ever graded: tests, settings and other files of a student's
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -26,7 +27,6 @@ from minidl.course.student import Tree, TreeError, open_tree
 
 FORMAT = "minidl course submission 1"
 LARGEST = 4_000_000  # bytes
-IGNORED = {"expected.npz"}
 
 
 class SubmissionError(ValueError):
@@ -71,9 +71,8 @@ def collect(tree: Tree) -> tuple[Submission, list[str]]:
     """
     answers, problems, notes = [], [], []
     for blank in tree.manifest["blanks"]:
-        path = tree.root / blank["file"]
         try:
-            source = read_source(path, blank["file"])
+            source = read_source(tree.root, blank["file"])
             text = blanks.body(source, blank["symbol"], blank["file"])
         except blanks.BlankError as error:
             problem = f"task {blank['task']}, {blank['symbol']}: {error}"
@@ -83,16 +82,34 @@ def collect(tree: Tree) -> tuple[Submission, list[str]]:
         if text is not None and blanks.short_hash(text) != blank["released"]:
             answers.append(Answer(blank["task"], blank["file"], blank["symbol"], text))
     notes += changed_elsewhere(tree)
-    path = tree.assignment.folder / ANSWERS
-    written = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    written = _written(tree)
     name = tree.manifest["assignment"]
     return Submission(tree.root.name, name, tree.manifest["seal"], tuple(answers), written, tuple(problems)), notes
 
 
-def read_source(path: Path, name: str) -> str:
-    """The text of a student's file. BlankError, in words for the student, where it is missing or not UTF-8."""
+def _written(tree: Tree) -> str:
+    """The answers to the written questions, "" where there are none."""
+    name = f"{tree.manifest['folder']}/{ANSWERS}"
+    with contextlib.suppress(OSError, blanks.BlankError):
+        return _bytes_of(tree.root, name).decode("utf-8", "replace")[:LARGEST]
+    return ""
+
+
+def _bytes_of(root: Path, name: str) -> bytes:
+    """What is in a file of a tree. BlankError for a link, by which a tree would hand in what stands elsewhere."""
+    path = root.resolve() / name
+    if path.exists() and path.resolve() != path:
+        raise blanks.BlankError(f"{name} is a link to another place: hand in the file itself")
+    return path.read_bytes()
+
+
+def read_source(root: Path, name: str) -> str:
+    """The text of a student's file, by its path in the tree.
+
+    BlankError, in words for the student, where it is missing, a link, or not UTF-8.
+    """
     try:
-        data = path.read_bytes()
+        data = _bytes_of(root, name)
     except FileNotFoundError:
         raise blanks.BlankError(f"{name} is missing: take it from the release once more") from None
     except OSError as error:
@@ -121,7 +138,7 @@ def changed_elsewhere(tree: Tree) -> list[str]:
     for file, before in tree.manifest["outlines"].items():
         symbols = [b["symbol"] for b in (*tree.manifest["blanks"], *tree.manifest["carried"]) if b["file"] == file]
         try:
-            now = blanks.outline(read_source(tree.root / file, file), symbols)
+            now = blanks.outline(read_source(tree.root, file), symbols)
         except blanks.BlankError:
             continue  # told with the blank itself
         for name in [*before, *(now.keys() - before.keys())]:
@@ -166,7 +183,7 @@ def _from_folder(path: Path) -> Submission:
     if not submissions:
         try:
             found, _ = collect(open_tree(path))
-        except (TreeError, OSError, KeyError, ValueError):
+        except (TreeError, OSError, KeyError, ValueError, TypeError, AttributeError):  # whatever release.json holds
             names = ", ".join(sorted(file.name for file in path.iterdir())[:10]) or "nothing"
             raise SubmissionError(
                 f"no submission was found, only: {names}. Hand in the file that `minidl course collect` writes, "
@@ -209,9 +226,9 @@ def carry(submission: Submission, tree: Tree) -> tuple[list[str], list[str]]:
         if (answer.file, answer.symbol) not in known:
             failed.append(f"{name}: {answer.file} has no such function in this tree")
             continue
-        path = tree.root / answer.file
         try:
-            write_text(path, blanks.put(read_source(path, answer.file), answer.symbol, answer.source, answer.file))
+            source = read_source(tree.root, answer.file)
+            write_text(tree.root / answer.file, blanks.put(source, answer.symbol, answer.source, answer.file))
         except blanks.BlankError as error:
             failed.append(f"{name}: {error}")
         else:
