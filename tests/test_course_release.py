@@ -234,9 +234,12 @@ def test_a_file_that_is_no_submission(tmp_path, text, words):
 def test_carry_puts_earlier_work_into_the_next_tree(tmp_path):
     """Two assignments on one library, the second built on the first."""
     root = tmp_path / "course"
-    for name in ("minidl", "architectures", "pyproject.toml"):
-        (root / name).parent.mkdir(exist_ok=True)
-        (root / name).symlink_to(SAMPLE.root / name)
+    root.mkdir()
+    try:
+        for name in ("minidl", "architectures", "pyproject.toml"):
+            (root / name).symlink_to(SAMPLE.root / name)
+    except OSError as error:
+        pytest.skip(f"links need a privilege on Windows: {error}")
     first, second = root / "assignments/b1", root / "assignments/b2"
     for folder, text in (
         (first, 'name = "b1"\ntitle = "One"\n[[task]]\nid = "1.1"\ntitle = "x"\npoints = 1\n'

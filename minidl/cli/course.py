@@ -32,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         return made.add_argument
 
     add = command("test", _test, "for students: run the checks of a task, or all of them")
-    add("task", nargs="?", metavar="TASK", help="such as 2.3 (all tasks)")
-    add("pytest", nargs=argparse.REMAINDER, metavar="...", help="passed on to pytest")
+    add("task", nargs="?", default="all", metavar="TASK", help="such as 2.3, or all (all)")
+    add("pytest", nargs=argparse.REMAINDER, metavar="...", help="after a task, passed on to pytest: 2.3 -x")
 
     add = command("collect", _collect, "for students: put the bodies that you wrote into one file, to hand in")
     add("--out", type=Path, metavar="FILE", help="where it goes (a2_submission.json in the tree)")
@@ -94,17 +94,10 @@ def _list() -> int:
 
 def _test(arguments: argparse.Namespace) -> int:
     tree = open_tree(Path.cwd())
-    rest = list(arguments.pytest)
-    task = arguments.task
-    if task is not None and task.startswith("-"):
-        task, rest = None, [task, *rest]
-    selected: list[str] = []
-    if task is not None:
-        chosen = tree.assignment.task(task)
-        selected = ["-m", chosen.marker]
+    selected = [] if arguments.task == "all" else ["-m", tree.assignment.task(arguments.task).marker]
     if (foreign := tree.foreign()) is not None:
         raise CommandError(foreign)
-    code = pytest(tree, [*selected, *rest])
+    code = pytest(tree, [*selected, *arguments.pytest])
     if code == 5:
         raise CommandError("no check was run at all: that counts as a failure. Is tests/ as it was released?")
     return code
