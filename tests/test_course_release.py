@@ -261,6 +261,8 @@ def test_carry_puts_earlier_work_into_the_next_tree(tmp_path):
     source = (tmp_path / "one" / path).read_text()
     (tmp_path / "one" / path).write_text(blanks.put(source, "LeakyReLU.backward", mine))
     submission, _ = collect(open_tree(tmp_path / "one"))
+    (tmp_path / "one" / "b1_submission.json").write_text("an older one: what stands in the tree counts")
+    assert read_submission(tmp_path / "one").answers == submission.answers
     done, failed = carry(submission, open_tree(tmp_path / "two"))
     assert (done, failed) == (["1.1 LeakyReLU.backward"], [])
     assert mine in (tmp_path / "two" / path).read_text()

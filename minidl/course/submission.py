@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from minidl.course import blanks
-from minidl.course.release import ANSWERS, file_hash, write_text
+from minidl.course.release import ANSWERS, MANIFEST, file_hash, write_text
 from minidl.course.student import Tree, TreeError, open_tree
 
 FORMAT = "minidl course submission 1"
@@ -173,24 +173,22 @@ def read_submission(path: Path) -> Submission:
 
 
 def _from_folder(path: Path) -> Submission:
-    files = sorted(path.glob("*.json"))
-    submissions = [file for file in files if file.name.endswith("_submission.json")] or [
-        file for file in files if file.name != "release.json"
-    ]
-    if len(submissions) == 1:
-        found = read_submission(submissions[0])
+    """What a folder hands in: a released tree what stands in it now, another folder the one submission file in it."""
+    if (path / MANIFEST).is_file():
+        with contextlib.suppress(TreeError, OSError, KeyError, ValueError, TypeError, AttributeError):
+            return collect(open_tree(path))[0]  # unless release.json is not what it was
+    files = sorted(file for file in path.glob("*.json") if file.name != MANIFEST)
+    files = [file for file in files if file.name.endswith("_submission.json")] or files
+    if len(files) == 1:
+        found = read_submission(files[0])
         return Submission(path.name, found.assignment, found.release, found.answers, found.written)
-    if not submissions:
-        try:
-            found, _ = collect(open_tree(path))
-        except (TreeError, OSError, KeyError, ValueError, TypeError, AttributeError):  # whatever release.json holds
-            names = ", ".join(sorted(file.name for file in path.iterdir())[:10]) or "nothing"
-            raise SubmissionError(
-                f"no submission was found, only: {names}. Hand in the file that `minidl course collect` writes, "
-                "..._submission.json"
-            ) from None
-        return found
-    raise SubmissionError(f"{len(submissions)} .json files were handed in: hand in one")
+    if files:
+        raise SubmissionError(f"{len(files)} .json files were handed in: hand in one")
+    names = ", ".join(sorted(file.name for file in path.iterdir())[:10]) if path.is_dir() else ""
+    raise SubmissionError(
+        f"no submission was found, only: {names or 'nothing'}. Hand in the file that `minidl course collect` writes, "
+        "..._submission.json"
+    )
 
 
 def _checked(table: Any, path: Path) -> Submission:
