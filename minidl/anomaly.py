@@ -181,6 +181,20 @@ class _Watch(Observer):
 
     # --------------------------------------------------------------------------------------------------- backward
 
+    def start_backward(self, tensor: Tensor, gradient: Any) -> None:
+        """A loss whose forward ran before anybody looked."""
+        if not self._is_ours():
+            return
+        nans, infs = _bad(tensor.data)
+        if (nans and self.check_nan) or (infs and self.check_inf):
+            what = "nan" if nans and self.check_nan else "inf"
+            words = f"{what} in the tensor that backward was called on: {self._counted(nans, infs, tensor.data)}"
+            help = "run forward inside of detect_anomaly as well: it then stops in the operation that makes it"
+            error = AnomalyError(explain("detect_anomaly", "\n".join([words, *_in_words({"loss": tensor.data})]), help=help))
+            if tensor.grad_fn is not None:
+                error.add_note(self.called_in(tensor.grad_fn))
+            raise error
+
     def before_backward(self, node: Function, grad_outputs: Sequence) -> None:
         if not self._is_ours():
             return

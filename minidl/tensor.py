@@ -311,6 +311,8 @@ class Tensor(_Conversions):
             raise TypeError(explain("Tensor.data", f"must be set to an array or a Tensor, got {type(array).__name__}"))
         if array is self._data:  # x.data -= a wrote into the array that it read
             mark_changed(array)
+            for observer in observers:
+                observer.overwritten(array)
         elif array.shape != self._data.shape or array.dtype != self._data.dtype:
             if self.grad_fn is not None:
                 raise RuntimeError(
@@ -520,6 +522,8 @@ class Tensor(_Conversions):
             raise RuntimeError(
                 explain("backward", "create_graph=True is not supported: minidl computes first-order gradients only")
             )
+        for observer in observers:
+            observer.start_backward(self, root)
         engine.run([(self.gradient_edge(), root)], retain_graph)
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:

@@ -106,19 +106,28 @@ def test_a_nan_loss_never_passes():
     for loss in (lambda: (x + nan).sum(), lambda: F.mse_loss(x, nan), lambda: (x * nan).mean()):
         with pytest.raises(AnomalyError), detect_anomaly():
             loss().backward()
-        outside = loss()
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always")
-            try:
-                with detect_anomaly():
-                    outside.backward()
-            except AnomalyError as error:
-                assert "called outside of detect_anomaly" in "".join(error.__notes__)
-        assert "no forward pass information available" in str(told[0].message)
-    leaf = minidl.tensor([float("nan")], requires_grad=True)
-    total = leaf.sum()
+        for backward in (minidl.Tensor.backward, autograd.backward, lambda outside: autograd.grad(outside, x)):
+            message, notes = caught(lambda backward=backward, outside=loss(): backward(outside))
+            assert "nan in the tensor that backward was called on: 1 nan among 1 numbers" in message
+            assert "help: run forward inside of detect_anomaly as well" in message
+            assert "called outside of detect_anomaly" in notes
+            assert x.grad is None
+    outside = (x * nan).sum()
+    with detect_anomaly(check_nan=False), pytest.warns(UserWarning, match="no forward pass information"):
+        outside.backward()
+    leaf = minidl.tensor([float("nan"), 1.0], requires_grad=True)
+    one = leaf[1] * 2
     with pytest.raises(AnomalyError, match="not finite itself"), pytest.warns(UserWarning), detect_anomaly():
-        total.backward()
+        one.backward()
+
+
+def test_an_infinite_loss_from_outside_passes_unless_it_is_not_to():
+    x = minidl.tensor([1.0], requires_grad=True)
+    loss = (x + minidl.tensor([float("inf")])).sum()
+    with detect_anomaly(), pytest.warns(UserWarning, match="no forward pass information"):
+        loss.backward(retain_graph=True)
+    message, _ = caught(lambda: loss.backward(), check_inf=True)
+    assert "inf in the tensor that backward was called on: 1 inf among 1 numbers" in message
 
 
 def test_gradients_that_add_up_to_nan_and_hooks():
