@@ -190,7 +190,9 @@ class _Watch(Observer):
             what = "nan" if nans and self.check_nan else "inf"
             words = f"{what} in the tensor that backward was called on: {self._counted(nans, infs, tensor.data)}"
             help = "run forward inside of detect_anomaly as well: it then stops in the operation that makes it"
-            error = AnomalyError(explain("detect_anomaly", "\n".join([words, *_in_words({"loss": tensor.data})]), help=help))
+            error = AnomalyError(
+                explain("detect_anomaly", "\n".join([words, *_in_words({"loss": tensor.data})]), help=help)
+            )
             if tensor.grad_fn is not None:
                 error.add_note(self.called_in(tensor.grad_fn))
             raise error

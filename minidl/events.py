@@ -33,9 +33,9 @@ class Observer:
         """Forward has run; `outputs` is a Tensor or a tuple of Tensors. Its settings are in node.options."""
 
     def start_backward(self, tensor: Any, gradient: Any) -> None:
-        """backward() or grad() was called on `tensor`, whose own gradient is the array `gradient`. The walk begins next.
+        """backward() or grad() was called on `tensor`, with the array `gradient` as its gradient; the walk begins next.
 
-        Where several tensors are given, this comes for each of them.
+        Where it was called on several tensors, this comes for each of them.
         """
 
     def before_backward(self, node: Any, grad_outputs: Sequence) -> None:

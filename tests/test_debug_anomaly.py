@@ -1,7 +1,6 @@
 """detect_anomaly: stops where a NaN is born, says all that is known there, and is silent where nothing is wrong."""
 
 import threading
-import warnings
 
 import numpy
 import pytest
@@ -107,7 +106,8 @@ def test_a_nan_loss_never_passes():
         with pytest.raises(AnomalyError), detect_anomaly():
             loss().backward()
         for backward in (minidl.Tensor.backward, autograd.backward, lambda outside: autograd.grad(outside, x)):
-            message, notes = caught(lambda backward=backward, outside=loss(): backward(outside))
+            outside = loss()
+            message, notes = caught(lambda backward=backward, outside=outside: backward(outside))
             assert "nan in the tensor that backward was called on: 1 nan among 1 numbers" in message
             assert "help: run forward inside of detect_anomaly as well" in message
             assert "called outside of detect_anomaly" in notes
