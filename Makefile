@@ -36,7 +36,7 @@ test-torch: $(VENV)/.torch ## Install PyTorch into .venv and run the agreement w
 test-onnx: $(VENV)/.onnx ## Install onnx and onnxruntime into .venv; check and run the exported networks
 	$(RUN) -m pytest -m onnx $(ARGS)
 
-test-page: $(VENV)/.page ## Install Playwright into .venv; step through the page of `minidl trace` in headless Chromium
+test-page: $(VENV)/.page ## Install Playwright, nbclient and debugpy into .venv; the debugger in Chromium, a notebook, an IDE
 	$(RUN) -m pytest -m page $(ARGS)
 
 lint: $(VENV)/.lint ## ruff (format and rules) and mypy
