@@ -28,7 +28,7 @@ class IDE:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        self.files = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+        self.files = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 (close() does it)
         self.files[0].write(typed.encode())
         self.files[0].seek(0)
         listen = ["-Xfrozen_modules=off", "-m", "debugpy", "--listen", f"127.0.0.1:{port}", "--wait-for-client"]

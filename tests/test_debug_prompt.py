@@ -13,6 +13,7 @@ import pytest
 
 import minidl
 import minidl.debug
+import minidl.nn.functional as F
 from architectures.lenet import lenet5
 from minidl import events, nn, optim
 from minidl.cli import main
@@ -284,9 +285,59 @@ def test_a_mistake_costs_one_line_and_not_the_session(command, answer):
     assert "after Conv2d" in session[2]
 
 
+def test_an_error_comes_with_its_help_and_nothing_else():
+    answer = after("F.linear(minidl.ones(2, 4), model.weight)", function=helpful)
+    assert re.fullmatch(r"\*\*\* RuntimeError: linear\(\): .*\n  help: .*\n", answer)
+    answer = after("F.linear(a, model.weight)", function=helpful)  # a is an array there
+    assert re.fullmatch(r"\*\*\* TypeError: linear\(\): .* not ndarray\n  help: wrap it: .*\n", answer)
+
+
+def helpful():
+    model = nn.Linear(3, 2)
+    return minidl.ones(4) * 2, model, F
+
+
+def test_detach_lets_the_program_run_on_as_if_there_were_no_debugger():
+    tapes = []
+
+    class Late(Pdb):
+        def do_detach(self, arg):
+            tapes.append(self.session.tape)
+            return super().do_detach(arg)
+
+    for commands in (["s", "b op:Linear", "detach"], ["line", "line", "detach"]):
+        session = Session(lenet_step(), *commands, base=Late)
+        assert session.error is None
+        assert len(session.answers) == len(commands) + 1  # no stop after it, not even at the end
+        assert "*" not in session[-1]
+        assert len(tapes.pop()) < 10  # and nothing more on the tape
+        assert not events.observers
+        assert sys.gettrace() is None or "debug" not in repr(sys.gettrace())
+    session = Session(failing, "detach")  # the exception is Python's to show
+    assert isinstance(session.error, RuntimeError)
+    assert len(session.answers) == 2
+
+
+def test_what_is_written_into_the_tapes_arrays_is_said_where_it_happens():
+    w = minidl.ones(3, requires_grad=True)
+
+    def run():
+        for _ in range(2):
+            (w * 2).sum().backward()
+            w.data -= 0.1 * w.grad.data
+
+    line = run.__code__.co_firstlineno + 3
+    session = Session(run, "s", "unt phase:bwd", "unt op:Mul phase:fwd", "rc", "c")
+    said = f"*** test_debug_prompt.py:{line} writes into the array of a tensor itself: what the tape has of it is lost"
+    assert session[3].startswith(said)
+    assert "under no_grad(), p -= a keeps it" in session[3]
+    assert f"(overwritten in test_debug_prompt.py:{line})" in session[4]
+    assert sum(said in answer for answer in session.answers) == 1  # once for each line
+
+
 def test_help_has_every_command():
     text = after("h")
-    for command in ("rs", "unt SPEC", "tbreak", "formula", "diff TAPE", "pdb's own", "(minidl line)"):
+    for command in ("detach", "rs", "unt SPEC", "tbreak", "formula", "diff TAPE", "pdb's own", "(minidl line)"):
         assert command in text
     assert "back to a breakpoint" in text.lower() or "rc" in text
     assert "op:Conv2d" in after("h b")

@@ -63,8 +63,8 @@ def tensor_line(name: str, value: Value, bars: str = BARS, width: int = 0) -> st
         words.append(f"on {value.device}")
     if value.name and value.name.rpartition(".")[2] != name.strip():
         words.append(f"({value.name})")
-    if value.was_overwritten:
-        words.append("(overwritten since: x.data -= ...)")
+    if value.overwritten:
+        words.append(f"(overwritten in {value.overwritten})")
     return " ".join(words)
 
 

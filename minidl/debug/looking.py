@@ -322,9 +322,11 @@ def _bars(stream: Any) -> str:
 
 
 def words_of(error: BaseException) -> str:
-    """One line about an error; of one of our own the message says it all."""
-    text = str(error).partition("\n")[0]
-    return text if type(error) is ValueError or isinstance(error, SpecError) else f"{type(error).__name__}: {text}"
+    """One line about an error, and one of help where it has that; of one of our own the message says it all."""
+    text, *more = str(error).splitlines() or [""]
+    if type(error) is not ValueError and not isinstance(error, SpecError):
+        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return "\n".join([text, *(line for line in more if line.startswith("  help: "))])
 
 
 def _path(arg: str, suffix: str) -> Path:

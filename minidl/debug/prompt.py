@@ -40,7 +40,8 @@ HELP = """At an event (the prompt is "(minidl)"):
   check         is the backward of this operation right?   why y[0,3,5,7]   the numbers it is the sum of; also of gx
   diff TAPE     where this run and another part      line     on to the next line of your Python
   g F.svg       the network as a picture             html F.html   the tape as a page for a browser
-  q             leave                                h CMD    more on a command; h pdb: pdb's own
+  q             leave: the program ends              detach   leave: the program runs on
+  h CMD         more on a command; h pdb: pdb's own
 
 SPEC: op:Conv2d  mod:features.3*  phase:bwd  nan  inf  zero  shape:*,64,8,8  grad>1e3  param:conv1.weight  file.py:42
 Anything else is Python. The tensors of the stop are arrays in it, by their names (x, weight, y, gy, gx, ...), before
@@ -299,13 +300,20 @@ class Pdb(Asking):
 
     def do_quit(self, arg: str) -> Any:
         """q(uit)
-        Leave: the program ends here."""
+        Leave: the program ends here, as after sys.exit(0). `detach` lets it run on."""
         if self.session is None:
             return super().do_quit(arg)
-        self.session.detached = True
-        self.session.let_go()
+        self.session.detach()
         self._stop_tracing()
         raise Quit
+
+    def do_detach(self, arg: str) -> Any:
+        """detach
+        Let the program run on to its end as if there were no debugger: nothing is watched, nothing stops."""
+        if self.session is not None:
+            self.session.detach()
+        self._stop_tracing()
+        return 1 if self.at_event else super().do_continue("")
 
     do_q = do_exit = do_quit
 

@@ -21,7 +21,7 @@ from minidl.events import Observer, observing
 from minidl.function import Function
 from minidl.nn import Module
 from minidl.optim import Optimizer
-from minidl.source import Source, user_stack
+from minidl.source import Source, user_stack, users_line
 from minidl.tensor import Tensor
 
 RECORDS = ("meta", "stats", "full")
@@ -270,6 +270,20 @@ class Recorder(Observer):
 
     def before_change(self, array: Any) -> None:
         self.tape.before_change(array)
+        self._forget(array)
+
+    def overwritten(self, array: Any) -> None:
+        source = users_line(user_stack(self.bottom))
+        line = source.name if source else "minidl"
+        if spoilt := self.tape.overwritten(array, line):
+            self.spoilt(spoilt, line)
+        self._forget(array)
+
+    def spoilt(self, values: list[Value], line: str) -> None:
+        """Called when `x.data -= a` in this line has written into tensors of the tape: they are not what they were."""
+
+    def _forget(self, array: Any) -> None:
+        """What lies in its memory next is another Value."""
         owner = memory.owner(array)
         for key in self._lying_in.pop(id(owner), ()):
             found = self._known.get(key)
@@ -285,10 +299,7 @@ class Recorder(Observer):
     def _seen(self, array: Any, consumer: int | None = None, name: str = "") -> Value:
         """The Value of an array: the one that it has, or a new one."""
         found = self._known.get(id(array))
-        if found is not None and found[0]() is array and not found[1].was_overwritten:
-            value = found[1]
-        else:
-            value = self._made(array, None, name)
+        value = found[1] if found is not None and found[0]() is array else self._made(array, None, name)
         if consumer is not None and value.consumers[-1:] != [consumer]:
             value.consumers.append(consumer)
         return value

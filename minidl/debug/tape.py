@@ -36,6 +36,8 @@ class Value:
     consumers   the numbers of the events that took it as an input, or as the gradient of an output
     array       the array itself: not to be written to. None where it was not kept
     statistics  None where neither they nor the array were kept
+    overwritten "" as a rule. Where the array was changed in a way that nobody is told of beforehand (x.data -= a), the
+                user's line that did it, train.py:42: then array and statistics are not what they were
     """
 
     def __init__(self, number: int, array: Any, name: str = "", producer: int | None = None):
@@ -45,7 +47,7 @@ class Value:
         self.consumers: list[int] = []
         self._array: Any = None
         self._statistics: Statistics | None = None
-        self._sequence = 0  # when it was put on the tape, in memory's time
+        self.overwritten = ""
 
     @property
     def array(self) -> Any:
@@ -56,12 +58,6 @@ class Value:
         if self._statistics is None and self._array is not None:
             self._statistics = statistics(self._array)
         return self._statistics
-
-    @property
-    def was_overwritten(self) -> bool:
-        """True where the array was changed in a way that nobody is told of beforehand (x.data -= a): it is not what
-        it was."""
-        return self._array is not None and memory.changed_since(self._sequence, (self._array,)) is not None
 
     def __repr__(self) -> str:
         return f"<Value {self.number} {self.dtype} {self.shape}{' ' + self.name if self.name else ''}>"
@@ -212,7 +208,7 @@ class Tape:
         value = Value(len(self.values), array, name, producer)
         self.values.append(value)
         if self.record == "full":
-            value._array, value._sequence = array, memory.last_change
+            value._array = array
             self._keep(value, array, counts=not name)
         elif self.record == "stats":
             value._statistics = statistics(array) if same is None else same._statistics
@@ -242,6 +238,14 @@ class Tape:
                 self.kept -= bytes
                 del self._pieces[key]
 
+    def overwritten(self, array: Any, line: str) -> list[Value]:
+        """`array` was written to in this line of the user's, and nobody said so before: the Values that it spoilt."""
+        values, _ = self._pieces.get(id(memory.owner(array)), ([], 0))
+        spoilt = [v for v in values if array_module(array).may_share_memory(v._array, array)]
+        for value in spoilt:
+            value.overwritten = value.overwritten or line
+        return spoilt
+
     def before_change(self, array: Any) -> None:
         """`array` is written to next: the Values that lie there get a copy."""
         key = id(memory.owner(array))
@@ -261,5 +265,4 @@ class Tape:
             if id(old) not in copies:
                 copies[id(old)] = old, old.copy()  # the old one is held: its id() is not given away meanwhile
             value._array = copies[id(old)][1]
-            value._sequence = memory.last_change
             self._keep(value, value._array, counts=True)

@@ -121,7 +121,7 @@ def set_trace() -> None:
     PYTHONBREAKPOINT=minidl.debug.set_trace makes it what `breakpoint()` calls.
     """
     frame = sys._getframe().f_back
-    if not active:
+    if not active or active[-1].detached:
         session = Watch()
         session.wanted, session.is_lasting = nothing, False
         active.append(session)
