@@ -443,11 +443,11 @@ def environment(**more):
     }
 
 
-def run_script(text, typed, tmp_path, **more):
+def run_script(text, typed, tmp_path, *options, **more):
     script = tmp_path / "script.py"
     script.write_text(text, encoding="utf-8")
     return subprocess.run(
-        [sys.executable, str(script)],
+        [sys.executable, *options, str(script)],
         input="".join(f"{line}\n" for line in typed),
         capture_output=True,
         encoding="utf-8",
@@ -486,6 +486,11 @@ def test_breakpoint_in_a_backward_stops_there(tmp_path):
     assert "backward  before Mul" in done.stdout
     assert "gradient [6.0, 6.0]" in done.stdout
     assert done.returncode == 0, done.stderr
+    pdb = ("-m", "pdb", "-c", "b 13", "-c", "c")
+    under = run_script(CUSTOM, ["grad_x.tolist()", "c", "q"], tmp_path, *pdb, PYTHONBREAKPOINT="0")
+    assert "script.py(13)backward()" in under.stdout
+    assert "[2.0, 2.0]" in under.stdout
+    assert "gradient [6.0, 6.0]" in under.stdout
     plain = run_script(CUSTOM, ["p grad_y.tolist()", "c"], tmp_path, PYTHONBREAKPOINT="pdb.set_trace")
     assert "[1.0, 1.0]" in plain.stdout
     assert "gradient [6.0, 6.0]" in plain.stdout
@@ -511,6 +516,26 @@ def test_step_in_a_script(tmp_path):
     assert "gradient" not in done.stdout
     assert done.stderr == ""
     assert done.returncode == 0
+
+
+def test_step_in_a_script_under_pdb(tmp_path):
+    pdb = ("-m", "pdb", "-c", "b 7", "-c", "c")
+    done = run_script(STEP, ["s", "c", "x.grad.tolist()", "q"], tmp_path, *pdb)
+    assert "forward   after Mul" in done.stdout
+    assert "script.py(7)<module>()" in done.stdout  # pdb's own breakpoint holds
+    assert "[3.0, 3.0]" in done.stdout
+    done = run_script(STEP, ["n", "n", "n", "s", "q"], tmp_path, "-m", "pdb")  # left inside of the with
+    assert "__mul__" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert "(minidl)" not in done.stdout
+
+
+def test_a_script_that_exits_does_so(tmp_path):
+    done = run_script("import sys\n" + STEP.replace("print", "sys.exit(3)  # "), ["c"], tmp_path)
+    assert done.returncode == 3
+    done = run_script("import sys\n" + STEP.replace("y.sum().backward()", "sys.exit(3)"), ["c", "c"], tmp_path)
+    assert done.returncode == 3
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 def test_pytest_lands_in_the_prompt(tmp_path):
