@@ -99,6 +99,7 @@ class Recorder(Observer):
         self._models: list[Module] = []  # held, so that the ids in what follows stay theirs
         self._paths: dict[int, str] = {}  # of their modules
         self._names: dict[int, str] = {}  # of their parameters and buffers
+        self._settings: dict[int, dict[str, Any]] = {}  # of the optimizer whose step runs, by the id() of a parameter
         self._call_count = 0
         if model is not None:
             self._learn_names(model, "")
@@ -224,6 +225,10 @@ class Recorder(Observer):
     def before_step(self, optimizer: Optimizer) -> None:
         if not self._is_not_ours():
             call = self._call_of(optimizer)
+            self._settings = {}
+            for group in optimizer.param_groups:
+                settings = {name: value for name, value in group.items() if name != "params"}
+                self._settings |= {id(param): settings for param in group["params"]}
             self._event("update", "enter", call, optimizer, opens=True)
 
     def before_update(self, optimizer: Optimizer, param: Tensor) -> None:
@@ -233,7 +238,8 @@ class Recorder(Observer):
             call.names = ("param", "grad", *state)
             call.inputs = tuple(self._given(tensor, len(self.tape)) for tensor in (param, param.grad, *state.values()))
             call.path = self.name_of(param).rpartition(".")[0]
-            self._event("update", "before", call, param, parameter=self.name_of(param), opens=True)
+            options = self._settings.get(id(param), {})
+            self._event("update", "before", call, param, parameter=self.name_of(param), options=options, opens=True)
 
     def after_update(self, optimizer: Optimizer, param: Tensor) -> None:
         if self._is_not_ours() or not self._running or self._running[-1].what is not param:
@@ -244,8 +250,19 @@ class Recorder(Observer):
         call.outputs = tuple(
             self._made(tensor.data, number, self.name_of(tensor)) for tensor in (param, *state.values())
         )
-        names = tuple(f"new_{name}" for name in ("param", *state))
-        self._event("update", "after", call, param, seconds=seconds, parameter=self.name_of(param), output_names=names)
+        options = dict(self._settings.get(id(param), {}))
+        if "step" in optimizer.state[param]:
+            options["step"] = optimizer.state[param]["step"]
+        self._event(
+            "update",
+            "after",
+            call,
+            param,
+            seconds=seconds,
+            parameter=self.name_of(param),
+            output_names=tuple(f"new_{name}" for name in ("param", *state)),
+            options=options,
+        )
 
     def after_step(self, optimizer: Optimizer) -> None:
         if self._is_not_ours() or not any(each.what is optimizer for each in self._running):

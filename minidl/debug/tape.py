@@ -86,7 +86,7 @@ class Event:
     stack       the user's lines that called it, the innermost first; in backward, those that created the node
     seconds     how long it took ("after", "leave")
     bytes       how much memory its results take
-    options     the settings of the operation: {"stride": (1, 1), ...}
+    options     the settings of the operation: {"stride": (1, 1), ...}; of an update those of the optimizer
     """
 
     number: int

@@ -84,7 +84,10 @@ def _window_sum(x, before, after, out):
 class BatchNorm(Function):
     """y = (x - mean) / sqrt(variance + eps) * w + b, with the mean and variance of each channel over the batch
 
-    x, y: (N, C, ...), also (N, C); weight, bias: (C,) or None. The formulae stand at the head of this file, m = N L.
+        dx = w r (dy - mean(dy) - centred r^2 mean(dy centred)),   centred = x - mean, r = 1 / sqrt(variance + eps)
+        dw = sum of dy centred r,  db = sum of dy
+
+    x, y: (N, C, ...), also (N, C); weight, bias: (C,) or None. The set of values of a channel has m = N L.
 
     mean, variance None (training): both are taken over all dimensions but 1, and the result is (y, mean, variance).
     Their gradient is part of dx. F.batch_norm moves the running statistics by them.
