@@ -148,6 +148,15 @@ def test_backward_gradients_and_the_update():
     assert "saved0 f32[2,6,14,14]" in after("unt op:Conv2d phase:bwd", "saved")
 
 
+def test_what_the_engine_fills_in_is_not_shown_at_a_stop():
+    norm = nn.BatchNorm2d(3)
+    function = lambda: norm(minidl.randn(2, 3, 4, 4)).sum().backward()  # noqa: E731
+    answer = after("unt op:BatchNorm phase:bwd", "s", function=function)
+    assert " gy0 " in answer and " gx " in answer and "gy1" not in answer
+    assert "\n    dw = sum of dy centred r,  db = sum of dy\n" in answer
+    assert "gy1 " in after("unt op:BatchNorm phase:bwd", "gy", function=function)
+
+
 def test_next_return_and_their_reverses_respect_modules():
     session = Session(lenet_step(), "rs", "n", "n", "n", "s", "r", "r", "rc", "rc", "q")
     assert "enter conv1" in session[1]

@@ -17,6 +17,7 @@ from minidl.data.named import NAMES, Description, described, split
 from minidl.debug import Tape
 from minidl.debug import trace as record
 from minidl.debug.page import html
+from minidl.debug.page.network import operations
 from minidl.functional.resize import interpolate
 from minidl.inspect.tables import bytes_text, shape_text
 from minidl.nn import Module
@@ -127,7 +128,5 @@ def _facts(model: Module, arguments: argparse.Namespace, images: Tensor, loss: f
 
 
 def _counted(tape: Tape) -> str:
-    forward, backward = (
-        sum((event.phase, event.kind) == (phase, "after") for event in tape) for phase in ("forward", "backward")
-    )
-    return f"{forward} operations forward, {backward} backward"
+    backward = sum((event.phase, event.kind, event.within) == ("backward", "after", None) for event in tape)
+    return f"{len(operations(tape))} operations forward, {backward} backward"

@@ -116,8 +116,9 @@ def shown(event: Event) -> dict[str, Value]:
     """The tensors that a stop shows: what goes in before an operation, and what came out as well after it."""
     values = event.values
     if event.phase == "backward":
+        unused = [value for value, arrived in zip(event.incoming, event.arrived, strict=True) if arrived is None]
         wanted = [*(n for n in values if n.startswith("g")), *(n for n in values if n == "leaf")]
-        return {name: values[name] for name in wanted}
+        return {name: values[name] for name in wanted if values[name] not in unused}
     return {name: value for name, value in values.items() if not name.startswith(("saved", "g")) or name == "grad"}
 
 

@@ -59,6 +59,11 @@ class Value:
             self._statistics = statistics(self._array)
         return self._statistics
 
+    @property
+    def is_filling(self) -> bool:
+        """Zeros that no operation made."""
+        return self.producer is None and self.statistics is not None and self.statistics.zero_share == 1
+
     def __repr__(self) -> str:
         return f"<Value {self.number} {self.dtype} {self.shape}{' ' + self.name if self.name else ''}>"
 
@@ -127,6 +132,13 @@ class Event:
         """The Values that this event brought into the world."""
         made = self.produced if self.phase == "backward" else self.outputs
         return tuple(value for value in made if isinstance(value, Value)) if self.kind != "enter" else ()
+
+    @property
+    def arrived(self) -> tuple[Value | None, ...]:
+        """`incoming` without the zeros that the engine has put in for outputs that nothing used: None for those."""
+        if len(self.incoming) == 1:
+            return self.incoming
+        return tuple(None if value is None or value.is_filling else value for value in self.incoming)
 
     @property
     def values(self) -> dict[str, Value]:

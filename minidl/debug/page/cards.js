@@ -43,7 +43,7 @@ function pictureOf(card, side, step) {
   const isTooLarge = side === "gives" && step.op === "Conv2d" && step.phase === "forward" && !step.window;
   const hint = card.explain?.hint ? element("span", { className: "hint" }, card.explain.hint) : isTooLarge ? element("span", {}, "too large here for the sums of single values") : null;
   new Reader(card);
-  return element("figure", {}, canvas, element("figcaption", {}, element("span", {}, parts.filter(Boolean).join(", ")), hint));
+  return element("figure", {}, canvas, element("figcaption", {}, parts.some(Boolean) ? element("span", {}, parts.filter(Boolean).join(", ")) : null, hint));
 }
 
 function statistics(tensor) {

@@ -139,19 +139,11 @@ class _Document:
                 self.added.setdefault(value, []).append(gradient)
                 if value in self.kernels:
                     self.kernels.add(gradient)
-        arrived = {f"grad_output{i}": value for i, value in enumerate(event.incoming) if not self.is_filled(event, i)}
+        arrived = {f"grad_output{i}": value for i, value in enumerate(event.arrived) if value is not None}
         takes = self.parts(arrived if len(arrived) > 1 else ["grad_output"], list(arrived.values()))
         takes += self.parts(event.names, self.saved_inputs(event))
         gives = self.parts([f"grad_{name}" for name in event.names], event.produced)
         self.step(event, takes, gives, self.window_of_gradient(event))
-
-    def is_filled(self, event: Event, index: int) -> bool:
-        """Is this the gradient of an output that nothing used: zeros that the engine has put there?"""
-        gradient = event.incoming[index]
-        forward = self.tape.other(event, "forward", "after")
-        if gradient is None or gradient.producer is not None or len(event.incoming) == 1 or forward is None:
-            return gradient is None
-        return forward.outputs[index] not in self.added and _is_zero(gradient)
 
     def once(self, gradient: Value, others: Sequence[Value | None]) -> Value:
         """An operation may hand on an array that it was given, and to several inputs: that is one tensor."""
@@ -309,10 +301,6 @@ class _Document:
             "note": self.notes.get(value, ""),
             **pictures.of(value),
         }
-
-
-def _is_zero(value: Value) -> bool:
-    return value.statistics is not None and value.statistics.zero_share == 1
 
 
 def _is_same(a: Value, b: Value) -> bool:
