@@ -692,3 +692,26 @@ def test_minidl_debug_says_what_is_wrong(capsys):
     assert "did you mean lenet5" in capsys.readouterr().err
     assert main(["debug", "lenet5", "--input", "1,32,28"]) == 1
     assert "the digits are square" in capsys.readouterr().err
+
+
+def words(text):
+    """The words of a session, without times and the bars of histograms: numbers as numbers."""
+    text = re.sub(r"\d+\.\d\d ms", "", text)
+    text = re.sub(r"(\[\S+ )[ ▁▂▃▄▅▆▇█]+( \S+\])", r"\1\2", text)
+    return [float(word) if re.fullmatch(r"-?[\d.]+(e-?\d+)?", word) else word for word in re.split(r"[\s\[\]]+", text)]
+
+
+def test_the_session_in_the_readme():
+    """What it shows is what a student gets who types the same."""
+    pty = pytest.importorskip("pty", reason="pseudo-terminals are Unix's")
+    pytest.importorskip("sklearn", reason="the digits come with scikit-learn")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    printed = re.search(r"^```\n\$ minidl debug lenet5\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE)[1]
+    typed = re.findall(r"^\(minidl\) (.*)$", printed, re.MULTILINE)
+    assert len(typed) >= 4
+    shown, code = in_terminal([sys.executable, "-m", "minidl", "debug", "lenet5"], typed, pty)
+    assert code == 0
+    there, here = words(printed), words(shown)
+    assert len(there) == len(here)
+    for theirs, ours in zip(there, here, strict=True):
+        assert theirs == (pytest.approx(ours, rel=0.02, abs=1e-7) if isinstance(ours, float) else ours)
