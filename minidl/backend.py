@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
@@ -210,9 +212,30 @@ def transfer(array: Any, to: str | device) -> Any:
                 help='install CuPy for your CUDA, in your clone of minidl: pip install ".[cuda12]" or ".[cuda13]"',
             )
         )
-    cupy = _cupy()
-    with cupy.cuda.Device(to.index):  # type: ignore[union-attr]
-        return cupy.asarray(array)  # type: ignore[union-attr]
+    global several_gpus
+    several_gpus = several_gpus or to.index != 0
+    cupy: Any = _cupy()
+    with cupy.cuda.Device(to.index):
+        return cupy.asarray(array) if on_cpu(array) else array.copy()  # into the current device's memory
+
+
+several_gpus = False  # True once an array went to another GPU than the first: then each operation looks where it runs
+
+
+def on_device_of(arrays: Iterable[Any]) -> AbstractContextManager:
+    """A context in which CuPy computes on the GPU that holds the first of `arrays` that lies on one."""
+    for array in arrays:
+        if hasattr(array, "device") and not on_cpu(array):
+            return array.device
+    return nullcontext()
+
+
+def copied(array: Any) -> Any:
+    """A copy of `array` on its device."""
+    if on_cpu(array):
+        return array.copy()
+    with array.device:
+        return array.copy()
 
 
 def on_cpu(array: Any) -> bool:

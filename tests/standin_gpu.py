@@ -25,15 +25,11 @@ import numpy
 COMPILER = shutil.which("g++") or shutil.which("clang++")
 
 CREATION = {"array", "asarray", "ascontiguousarray", "full", "arange", "zeros", "ones", "empty", "eye", "linspace"}
-METHODS = set(
-    "all any argmax argmin argsort astype clip copy cumprod cumsum diagonal dot fill max mean min nonzero prod ravel "
-    "repeat reshape round sort squeeze std sum swapaxes take trace transpose var view item tolist searchsorted".split()
-)
-OPERATORS = (
-    "add radd sub rsub mul rmul truediv rtruediv floordiv rfloordiv mod rmod pow rpow matmul rmatmul and rand or ror xor "
-    "rxor lshift rshift eq ne lt le gt ge neg pos abs invert divmod"
-).split()
-IN_PLACE = "add sub mul truediv floordiv mod pow and or xor".split()
+METHODS = """all any argmax argmin argsort astype clip copy cumprod cumsum diagonal dot fill max mean min nonzero prod
+    ravel repeat reshape round sort squeeze std sum swapaxes take trace transpose var view item tolist""".split()  # noqa: SIM905
+OPERATORS = """add radd sub rsub mul rmul truediv rtruediv floordiv rfloordiv mod rmod pow rpow matmul rmatmul and rand
+    or ror xor rxor lshift rshift eq ne lt le gt ge neg pos abs invert divmod""".split()  # noqa: SIM905
+IN_PLACE = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor"]
 
 
 class Device:

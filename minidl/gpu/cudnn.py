@@ -29,8 +29,8 @@ def serves(x: Any, weight: Any, geometry: tuple) -> bool:
     ]
     y_shape = (N, F, *size)
     return all(
-        _plan(x, name, *shapes, geometry) is not None
-        for name, *shapes in (
+        _plan(x, name, first, second, result, geometry) is not None
+        for name, first, second, result in (
             ("conv_fprop", x.shape, weight.shape, y_shape),
             ("conv_dgrad", y_shape, weight.shape, x.shape),
             ("conv_wgrad", x.shape, y_shape, weight.shape),
