@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minidl import memory
-from minidl.backend import array_module
+from minidl.backend import array_module, device_of
 from minidl.debug.statistics import Statistics, statistics
 from minidl.function import Function
 from minidl.source import Source, users_line
@@ -43,7 +43,7 @@ class Value:
     def __init__(self, number: int, array: Any, name: str = "", producer: int | None = None):
         self.number, self.name, self.producer = number, name, producer
         self.shape: tuple[int, ...] = tuple(array.shape)
-        self.dtype, self.device, self.nbytes = array.dtype, str(getattr(array, "device", "cpu")), int(array.nbytes)
+        self.dtype, self.device, self.nbytes = array.dtype, str(device_of(array)), int(array.nbytes)
         self.consumers: list[int] = []
         self._array: Any = None
         self._statistics: Statistics | None = None
