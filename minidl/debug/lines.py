@@ -98,6 +98,11 @@ def title(event: Event, tape: Tape) -> str:
         return f"{event.phase:8}  {event.kind} {event.path} ({what})"
     if event.kind in ("enter", "leave"):
         return f"{event.phase:8}  {event.kind} {what}"
+    if event.within is not None and event.phase != "update":  # an autograd.Function is made of others
+        outer = tape[event.within]
+        inside += (
+            f", inside of the {outer.phase} of {outer.operation}" if inside else f"{outer.phase} of {outer.operation}"
+        )
     return f"{event.phase:8}  {event.kind} {what}" + (f"   in {inside}" if inside else "")
 
 

@@ -22,9 +22,8 @@ from minidl.debug.asking import Asking
 from minidl.debug.lines import stop_lines
 from minidl.debug.looking import words_of
 from minidl.debug.session import Session, Wanted, anything, end_of_module, nothing, nth, same_level
-from minidl.debug.spec import Spec
 from minidl.debug.tape import Event, Value
-from minidl.source import is_users, user_frames
+from minidl.source import is_installed, is_users, user_frames
 
 HELP = """At an event (the prompt is "(minidl)"):
   s [N]         the next event                       rs [N]   the event before
@@ -183,8 +182,7 @@ class Pdb(Asking):
         On to the next event at which SPEC matches (see `h b`). At a line: pdb's until."""
         if not self.at_event or self.session is None:
             return super().do_until(arg)
-        session, spec = self.session, Spec(arg)
-        return self._move("", session.until(spec))
+        return self._move("", self.session.until(self.session.spec(arg)))
 
     def do_rs(self, arg: str) -> Any:
         """rs [N]
@@ -237,7 +235,8 @@ class Pdb(Asking):
             self.set_step()  # Python 3.13 would stop in the middle of this line
 
     def stop_here(self, frame: FrameType) -> bool:
-        if self.users_lines_only and not is_users(frame.f_code.co_filename):
+        file = frame.f_code.co_filename
+        if self.users_lines_only and (not is_users(file) or is_installed(file)):
             return False
         return super().stop_here(frame)
 
@@ -351,7 +350,7 @@ class Pdb(Asking):
             if not session.breakpoints:
                 self.message("no breakpoints; `b op:Conv2d` sets one, `h b` has all kinds")
             return
-        point = session.add_breakpoint(Spec(arg), bool(temporary))
+        point = session.add_breakpoint(session.spec(arg), bool(temporary))
         self.message(f"breakpoint {point.number}: {point.spec.text}")
 
     def do_tbreak(self, arg: str) -> None:

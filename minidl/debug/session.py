@@ -156,6 +156,15 @@ class Session(Recorder):
         self.reason = ""
         return False
 
+    def spec(self, text: str) -> Spec:
+        """A SPEC, as somebody wrote it. SpecError where it is none, or about what the model does not have."""
+        spec, model = Spec(text), self.tape.model
+        if model is not None:
+            seen = {event.path for event in self.tape} | {event.parameter for event in self.tape}
+            spec.check_names("mod", seen | {name for name, _ in model.named_modules()})
+            spec.check_names("param", seen | {name for name, _ in model.named_parameters()})
+        return spec
+
     def until(self, spec: Spec) -> Wanted:
         """The events at which `spec` matches."""
         return lambda event: self._hits(spec, event)

@@ -18,7 +18,6 @@ from typing import Any
 from minidl.debug.lines import stop_lines
 from minidl.debug.page import frame
 from minidl.debug.session import Session, anything, end_of_module, nothing, same_level
-from minidl.debug.spec import Spec
 from minidl.debug.tape import Event, Tape, Value
 from minidl.events import observing
 from minidl.grad_mode import grad_mode
@@ -120,7 +119,7 @@ class Stepper:
 
     def run_until(self, spec: str) -> Event | None:
         """The next event at which `spec` matches (see spec.py), or a breakpoint. SpecError for one that is wrong."""
-        return self._forward(self._run.until(Spec(spec)))
+        return self._forward(self._run.until(self._run.spec(spec)))
 
     def resume(self) -> Event | None:
         """The next breakpoint."""
@@ -136,7 +135,7 @@ class Stepper:
 
     def back_until(self, spec: str) -> Event | None:
         """The event before at which `spec` matches, or a breakpoint; None, at the first event, if there is none."""
-        return self._backward(self._run.until(Spec(spec)))
+        return self._backward(self._run.until(self._run.spec(spec)))
 
     def go_to(self, number: int) -> Event:
         """An event of the tape by its number. IndexError where there is none."""
@@ -146,7 +145,7 @@ class Stepper:
 
     def break_at(self, spec: str, temporary: bool = False) -> int:
         """A breakpoint; returns its number."""
-        return self._run.add_breakpoint(Spec(spec), temporary).number
+        return self._run.add_breakpoint(self._run.spec(spec), temporary).number
 
     def clear(self, number: int | None = None) -> None:
         """Take one breakpoint away, or all."""
