@@ -301,7 +301,8 @@ class _Watch(Observer):
         if self.check_nan and bool((array != array).any()):
             wrong = array != array
         place = tuple(map(int, numpy.argwhere(transfer(wrong, "cpu"))[0]))
-        there = [f"{name} is {float(other[place]):.6g}" for name, other in arrays.items() if other.shape == array.shape]
+        stands_there = {name: _at(place, other, array.shape, node.broadcasts) for name, other in arrays.items()}
+        there = [f"{name} is {value:.6g}" for name, value in stands_there.items() if value is not None]
         lines.append(f"  first at {list(place)}, where {', '.join(there)}" if place else f"  there {', '.join(there)}")
         for name, other in arrays.items():
             if self._knows(other):
@@ -331,6 +332,16 @@ class _Watch(Observer):
         """Whether it is known where the infinity in this array came from."""
         reference, _ = self._infinite.get(id(array), (lambda: None, ""))
         return reference() is array
+
+
+def _at(place: tuple[int, ...], array: Any, shape: tuple[int, ...], broadcasts: bool) -> float | None:
+    """The number that stands at a place of an array of that shape in another one; None where that has another shape."""
+    expected = shape[len(shape) - array.ndim :]
+    fits = array.ndim <= len(shape) and all(n in (1, m) for n, m in zip(array.shape, expected, strict=True))
+    if array.shape != shape and not (broadcasts and fits):
+        return None
+    inner = place[len(place) - array.ndim :]
+    return float(array[tuple(0 if n == 1 else i for i, n in zip(inner, array.shape, strict=True))])
 
 
 def _numbered(name: str, index: int, among: Sequence) -> str:

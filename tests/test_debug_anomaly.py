@@ -58,6 +58,17 @@ def test_a_nan_in_backward_is_stopped_in_the_operation_that_makes_it():
     assert x.grad is None
 
 
+def test_what_was_broadcast_has_its_number_at_the_place_too():
+    a, b = minidl.tensor([[1.0, 2.0], [0.0, 3.0]]), minidl.tensor([[1.0], [0.0]])
+    message, _ = caught(lambda: a / b)
+    assert "first at [1, 0], where a is 0, b is 0, output is nan" in message
+    message, _ = caught(lambda: a / minidl.tensor([0.0, 1.0]))
+    assert "first at [1, 0], where a is 0, b is 0, output is nan" in message
+    b.requires_grad_()
+    message, _ = caught(lambda: (b**0.5 * a * 0.0).sum().backward())  # a gradient smaller than what it came from
+    assert "first at [1, 0], where saved 0 is 0" in message
+
+
 def test_where_an_infinity_came_from_that_became_a_nan():
     x = minidl.tensor([1.0, 0.0])
 
