@@ -242,9 +242,13 @@ def print_header(setup: Setup, folder: Path) -> None:
     print(f"recipe {recipe.name}: {in_words(recipe)}")
     steps = f", {training.max_steps:,} steps" if training.max_steps else ""
     print(
-        f"{training.epochs} epochs{steps} in batches of {recipe.batch_size}; seed {setup.settings.seed}; on "
+        f"{_epochs(training.epochs)}{steps} in batches of {recipe.batch_size}; seed {setup.settings.seed}; on "
         f"{training.device}; everything goes to {folder}"
     )
+
+
+def _epochs(count: int) -> str:
+    return f"{count} epoch{'' if count == 1 else 's'}"
 
 
 def in_words(recipe: Recipe) -> str:
@@ -271,7 +275,7 @@ def recipe_table() -> str:
     rows = []
     for name in recipe_names():
         recipe = load_recipe(name)
-        length = f"{recipe.epochs} epochs" if recipe.epochs else f"{recipe.iterations:,} steps"
+        length = _epochs(recipe.epochs) if recipe.epochs else f"{recipe.iterations:,} steps"
         rate = f"{recipe.optimizer['name']} {recipe.optimizer['lr']}"
         schedule = recipe.schedule.get("name", "constant")
         rows.append([name, rate, schedule, str(recipe.batch_size), length, " ".join(recipe.networks) or "(on request)"])
