@@ -20,23 +20,16 @@ from minidl.debug.watch import step
 from tests import standin_gpu
 
 
-@pytest.fixture(
-    scope="module",
-    autouse=True,
-    params=[
-        pytest.param(
-            "stand-in",
-            marks=pytest.mark.skipif(standin_gpu.COMPILER is None, reason="no C++ compiler to run the kernels"),
-        ),
-        pytest.param(
-            "real",
-            marks=[
-                pytest.mark.gpu,
-                pytest.mark.skipif(not minidl.cuda.is_available(), reason="no CUDA device, or CuPy is not installed"),
-            ],
-        ),
-    ],
-)
+PLACES = [
+    pytest.param(
+        "stand-in", marks=pytest.mark.skipif(standin_gpu.COMPILER is None, reason="no C++ compiler to run the kernels")
+    )
+]
+if minidl.cuda.is_available():
+    PLACES.append(pytest.param("real", marks=pytest.mark.gpu))
+
+
+@pytest.fixture(scope="module", autouse=True, params=PLACES)
 def gpu(request):
     if request.param == "real":
         yield
