@@ -19,7 +19,6 @@ from minidl.debug.prompt import Pdb
 from minidl.debug.watch import step
 from tests import standin_gpu
 
-
 PLACES = [
     pytest.param(
         "stand-in", marks=pytest.mark.skipif(standin_gpu.COMPILER is None, reason="no C++ compiler to run the kernels")
