@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
+import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -94,6 +95,8 @@ class Stepper:
 
     Whatever moves returns the Event where it stopped, or None at the end. An exception of `fn` is raised by the call
     that ran into it. `close()`, or the end of a `with`, ends `fn` where it stands.
+
+    UserWarning: the condition of a breakpoint failed, or `x.data -= a` has written into what the tape keeps.
     """
 
     def __init__(self, fn: Callable[[], Any], model: Module | None = None, record: str = "full", budget: int = 1 << 30):
@@ -216,6 +219,22 @@ class Stepper:
         return event
 
     def _forward(self, wanted: Callable[[Event], bool]) -> Event | None:
+        event = self._run_on(wanted)
+        self._warn()
+        return event
+
+    def _backward(self, wanted: Callable[[Event], bool]) -> Event | None:
+        event = self._run.current if self._run.backward(wanted) else None
+        self._warn()
+        return event
+
+    def _warn(self) -> None:
+        """What the session had to say, in the caller's thread."""
+        messages, self._run.messages = self._run.messages, []
+        for message in messages:
+            warnings.warn(message, stacklevel=4)
+
+    def _run_on(self, wanted: Callable[[Event], bool]) -> Event | None:
         run = self._run
         if run.forward(wanted):
             return run.current
@@ -232,6 +251,3 @@ class Stepper:
             error, run.error = run.error, None
             raise error
         return None if run.finished else run.current
-
-    def _backward(self, wanted: Callable[[Event], bool]) -> Event | None:
-        return self._run.current if self._run.backward(wanted) else None
