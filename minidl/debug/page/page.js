@@ -175,7 +175,7 @@ const KEYS = {
   n: () => byId("graph").querySelector("[tabindex='0']")?.focus(),
   t: () => state.cards[0]?.root.focus(),
   i: () => images > 1 && goImage(state.image + 1),
-  Escape: () => chosen && lightUp(null, true),
+  Escape: () => (chosen ? lightUp(null, true) : state.updated && lightUpdate(state.updated.parameter, null, true)),
   "?": () => byId("keys").showModal(),
 };
 
