@@ -12,12 +12,14 @@ The arrays of one kernel lie on one device, and without gaps in memory, in one o
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 import numpy
 
+from minidl import backend
 from minidl.backend import array_module, float64
 
 THREADS = 256  # in a block
@@ -66,7 +68,8 @@ def _launch(name: str, grid: tuple[int, ...], arrays: tuple, numbers: tuple, con
     real = numpy.float64 if dtype == float64 else numpy.float32
     for number in numbers:
         passed.append(real(number) if type(number) is float else index(number))
-    kernel(grid, (THREADS,), passed)
+    with arrays[0].device if backend.several_gpus else nullcontext():
+        kernel(grid, (THREADS,), passed)
 
 
 @cache
