@@ -30,7 +30,8 @@ METHODS = """all any argmax argmin argsort astype clip copy cumprod cumsum diago
     ravel repeat reshape round sort squeeze std sum swapaxes take trace transpose var view item tolist""".split()  # noqa: SIM905
 OPERATORS = """add radd sub rsub mul rmul truediv rtruediv floordiv rfloordiv mod rmod pow rpow matmul rmatmul and rand
     or ror xor rxor lshift rshift eq ne lt le gt ge neg pos abs invert divmod""".split()  # noqa: SIM905
-VIEWS = {"transpose", "reshape", "view", "squeeze", "swapaxes", "ravel", "diagonal", "item", "tolist"}
+# What CuPy does from wherever it is: views, and copies into the memory of the current GPU.
+VIEWS = {"copy", "transpose", "reshape", "view", "squeeze", "swapaxes", "ravel", "diagonal", "item", "tolist"}
 IN_PLACE = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor"]
 
 

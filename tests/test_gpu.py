@@ -67,7 +67,7 @@ def test_an_operation_computes_on_the_gpu_that_holds_its_arrays(monkeypatch):
     optimizer = minidl.optim.SGD([*model.parameters(), *head.parameters()], lr=0.1, momentum=0.9)
     for _ in range(2):
         optimizer.zero_grad()
-        loss = head(model(x.to("cuda:1")).flatten(1).to("cuda:0")).square().sum()
+        loss = head(model(x.to("cuda:1")).flatten(1).to("cuda:0")).pow(2).sum()
         loss.backward()
         optimizer.step()
     assert model[0].weight.device == model[0].weight.grad.device == minidl.device("cuda:1")
