@@ -205,7 +205,12 @@ def device_of(array: Any) -> device:
     """The device that holds `array`."""
     if isinstance(array, (numpy.ndarray, numpy.generic)):
         return CPU
-    return device("cuda", array.device.id)
+    return _gpu(array.device.id)
+
+
+@cache
+def _gpu(index: int) -> device:
+    return device("cuda", index)
 
 
 def transfer(array: Any, to: str | device) -> Any:

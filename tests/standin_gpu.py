@@ -214,11 +214,12 @@ static Three blockIdx, gridDim;
 """
 
 RUN = """
-extern "C" void run_{name}(unsigned grid_x, unsigned grid_y, {parameters}) {{
+extern "C" void run_{name}_packed(unsigned grid_x, unsigned grid_y, {parameters}* numbers) {{
     gridDim = {{grid_x, grid_y}};
     for (unsigned by = 0; by < grid_y; by++) for (unsigned bx = 0; bx < grid_x; bx++) {{
         blockIdx = {{bx, by}};
-        {threads} for (unsigned t = 0; t < THREADS; t++) {{ threadIdx = {{t, 0}}; {name}({arguments}); }}
+        {threads}
+        for (unsigned t = 0; t < THREADS; t++) {{ threadIdx = {{t, 0}}; {name}_packed({arguments}, *numbers); }}
     }}
 }}
 """
@@ -237,14 +238,13 @@ def _compiled(code):
 
 class RawModule:
     def __init__(self, *, code, options=()):
-        self.parameters = {}
-        kernels = re.findall(r"KERNEL (\w+)\(([^)]*)\) \{(.*?)\n\}", code, re.DOTALL)
         runs = []
-        for name, parameters, body in kernels:
+        for name, parameters in re.findall(r"KERNEL (\w+)_packed\((.*) numbers\)", code):
+            (body,) = re.findall(rf"__device__ void {name}\(.*?\n\}}", code, re.DOTALL)
             waits = re.search(r"block_\w+\(|row_\w+\(", body)
-            names = ", ".join(re.findall(r"(\w+)\s*(?:,|$)", parameters))
+            arguments = ", ".join(re.findall(r"\* ?(\w+)", parameters))
             threads = '_Pragma("omp parallel for num_threads(THREADS) schedule(static, 1)")' if waits else ""
-            runs.append(RUN.format(name=name, parameters=parameters, arguments=names, threads=threads))
+            runs.append(RUN.format(name=name, parameters=parameters, arguments=arguments, threads=threads))
         self.library = _compiled("\n".join([PRELUDE, code, *runs]))
 
     def get_function(self, name):
@@ -252,24 +252,12 @@ class RawModule:
         run.restype = None
 
         def kernel(grid, block, arguments):
-            passed = [
-                ctypes.c_void_p(a.data.ptr) if isinstance(a, ndarray) else SCALARS[a.dtype.char](a) for a in arguments
-            ]
-            assert all(a.device.id == Device.current for a in arguments if isinstance(a, ndarray))
+            unwrap(arguments[:-1])  # all on the current GPU?
+            passed = [ctypes.c_void_p(a.data.ptr if isinstance(a, ndarray) else int(a)) for a in arguments[:-1]]
             x, y = (*grid, 1)[:2]
-            run(ctypes.c_uint(x), ctypes.c_uint(y), *passed)
+            run(ctypes.c_uint(x), ctypes.c_uint(y), *passed, ctypes.c_void_p(arguments[-1].ctypes.data))
 
         return kernel
-
-
-SCALARS = {
-    "i": ctypes.c_int,
-    "l": ctypes.c_longlong,
-    "q": ctypes.c_longlong,
-    "f": ctypes.c_float,
-    "d": ctypes.c_double,
-    numpy.dtype(numpy.uintp).char: lambda number: ctypes.c_void_p(int(number)),
-}
 
 
 def module(devices=2):
@@ -293,6 +281,7 @@ def installed(devices=2):
         mock.patch.object(launch, "THREADS", 8),
         mock.patch.object(normalization, "CHUNK", 16),
         mock.patch.dict(launch._kernels, clear=True),
+        mock.patch.dict(launch._spaces, clear=True),
         mock.patch.dict(backend._modules),
     ):
         launch._compiled.cache_clear()

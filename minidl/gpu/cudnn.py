@@ -9,13 +9,15 @@ What the names mean: NVIDIA, cuDNN Frontend, https://docs.nvidia.com/deeplearnin
 
 from __future__ import annotations
 
+from threading import get_ident
 from typing import Any
 
 from minidl import backend
-from minidl.backend import array_module, float32, get_float32_matmul_precision
+from minidl.backend import array_module, float32, get_float32_matmul_precision, uint8
+from minidl.gpu.launch import workspace
 
 _convolutions: dict[tuple, Convolution | None] = {}  # None: cuDNN has no plan
-_handles: dict[int, tuple[Any, list[int]]] = {}  # by device: cuDNN's handle, and the stream that it runs on
+_handles: dict[tuple, tuple[Any, list[int]]] = {}  # by device and thread: cuDNN's handle, and the stream it runs on
 
 
 class Convolution:
@@ -48,9 +50,9 @@ class Convolution:
         second = second if second.flags.c_contiguous else xp.ascontiguousarray(second)
         graph, workspace_size = self.plans[name]
         result = xp.empty(shape, float32)
-        workspace = xp.empty(workspace_size, "uint8") if workspace_size else None
         places = {1: first.data.ptr, 2: second.data.ptr, 3: result.data.ptr}
-        graph.execute(places, 0 if workspace is None else workspace.data.ptr, handle=_handle(first))
+        meanwhile = workspace(first, workspace_size, uint8).data.ptr if workspace_size else 0
+        graph.execute(places, meanwhile, handle=_handle(first))
         return result
 
 
@@ -108,10 +110,10 @@ def _steps(shape: tuple[int, ...]) -> list[int]:
 def _handle(array: Any) -> Any:
     """cuDNN's handle for the device of `array`, on CuPy's current stream."""
     stream = array_module(array).cuda.get_current_stream().ptr
-    number = array.device.id
-    if number not in _handles:
-        _handles[number] = backend.cudnn().create_handle(), []
-    handle, current = _handles[number]
+    place = array.device.id, get_ident()
+    if place not in _handles:
+        _handles[place] = backend.cudnn().create_handle(), []
+    handle, current = _handles[place]
     if current != [stream]:
         backend.cudnn().set_stream(handle=handle, stream=stream)
         current[:] = [stream]

@@ -1,4 +1,7 @@
-"""Element by element on a GPU, where CuPy's own functions would take several launches."""
+"""Element by element on a GPU: where CuPy's own functions take several launches, or are slow to start one.
+
+Starting one of CuPy's functions costs twice as much as a kernel of launch.py, which counts where arrays are small.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,26 @@ from typing import Any
 from minidl.backend import empty_like
 from minidl.gpu.launch import c_name, per_element
 from minidl.gpu.layout import arranged_like, without_gaps
+
+
+def alike(a: Any, b: Any) -> bool:
+    """True for two arrays of floating-point numbers on a GPU, of one shape and dtype."""
+    return type(a) is type(b) and a.shape == b.shape and a.dtype is b.dtype and a.dtype.kind == "f"
+
+
+def binary(name: str, a: Any, b: Any) -> Any:
+    """a + b ("add") or a b ("multiply"), for two arrays that are `alike`."""
+    a = without_gaps(a)
+    b, y = arranged_like(b, a), empty_like(a)
+    per_element("elementwise." + name, y.size, (a, b, y), y.size, Mask="bool")
+    return y
+
+
+def positive_part(x: Any, out: Any) -> Any:
+    """max(x, 0), into `out` where that is not None: x itself."""
+    y = empty_like(without_gaps(x)) if out is None else out
+    per_element("elementwise.positive_part", y.size, (arranged_like(x, y), y), y.size, Mask="bool")
+    return y
 
 
 def masked(gradient: Any, mask: Any) -> Any:

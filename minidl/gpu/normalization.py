@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from minidl.backend import array_module, empty_like
-from minidl.gpu.launch import per_block, per_element
+from minidl.gpu.launch import per_block, per_element, workspace
 from minidl.gpu.layout import arranged_like, channel_step, without_gaps
 
 BLOCKS = 1024  # of threads: several for each of a GPU's 100 or so processors
@@ -20,7 +20,7 @@ def statistics(x: Any, weight: Any, eps: float) -> tuple[Any, Any, Any]:
     x = without_gaps(x)
     xp, C, m = array_module(x), x.shape[1], x.size // x.shape[1]
     count, chunk = _parts(m, C)
-    parts = xp.empty((2, count, C), x.dtype)
+    parts = workspace(x, 2 * count * C, x.dtype)
     mean, variance, scales = xp.empty(C, x.dtype), xp.empty(C, x.dtype), xp.empty((2, C), x.dtype)
     per_block("normalization.part_statistics", (C, count), (x, parts), m, chunk, C, channel_step(x))
     arrays = (parts, weight, mean, variance, scales)
@@ -56,7 +56,7 @@ def gradient_sums(grad_output: Any, x: Any, mean: Any, scales: Any) -> tuple[Any
     grad_output = arranged_like(grad_output, x)
     xp, C, m = array_module(x), x.shape[1], x.size // x.shape[1]
     count, chunk = _parts(m, C)
-    parts = xp.empty((2, count, C), x.dtype)
+    parts = workspace(x, 2 * count * C, x.dtype)
     grad_bias, grad_weight, slopes = xp.empty(C, x.dtype), xp.empty(C, x.dtype), xp.empty((2, C), x.dtype)
     per_block("normalization.part_sums", (C, count), (grad_output, x, mean, parts), m, chunk, C, channel_step(x))
     per_element("normalization.gradient_sums", C, (parts, scales, grad_bias, grad_weight, slopes), m, C, count)
