@@ -167,6 +167,16 @@ def cuda_is_available() -> bool:
     return cuda_device_count() > 0
 
 
+def cupy_and_nccl() -> tuple[ModuleType, ModuleType]:
+    """CuPy and its cupyx.distributed, which speaks to NCCL. RuntimeError without CuPy or a CUDA device."""
+    cupy = _cupy()
+    if cupy is None or not cuda_is_available():
+        missing = "CuPy is not installed" if cupy is None else "CuPy finds no CUDA device"
+        help = 'on a machine with a GPU, in your clone of minidl: pip install ".[cuda12]" or ".[cuda13]"'
+        raise RuntimeError(explain("init_process_group", f'the backend "nccl" needs a GPU: {missing}', help=help))
+    return cupy, importlib.import_module("cupyx.distributed")
+
+
 def cuda_device_count() -> int:
     """The number of CUDA devices that CuPy can use; 0 without CuPy or without a driver."""
     cupy = _cupy()

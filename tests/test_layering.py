@@ -22,7 +22,7 @@ LAYERS = [
     "minidl.engine",
     "minidl.ops",
     "minidl.tensor",
-    "minidl.creation minidl.functional minidl.gradcheck",
+    "minidl.creation minidl.distributed minidl.functional minidl.gradcheck",
     "minidl.autograd",
     "minidl.nn minidl.serialization",
     "minidl.optim minidl.data",

@@ -1,0 +1,82 @@
+"""The gradients of a model in a few large messages, which leave while backward still computes the others.
+
+A message has a fixed cost, so small gradients travel together, in a bucket. Backward makes the gradients of the last
+layers first: the buckets are filled from the end of the model, and each leaves as soon as it is full.
+
+Li et al., "PyTorch Distributed", VLDB 2020, arXiv:2006.15704, sec. 3.2: bucketing, and overlapping with backward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from minidl.backend import empty
+from minidl.distributed.group import Group, Work
+from minidl.nn.parameter import Parameter
+
+FIRST = 1 << 20  # bytes: the first bucket is small, so that something is under way soon
+
+
+class Bucket:
+    """Gradients of one dtype, side by side in one array; and behind them, for each, on how many ranks there was one."""
+
+    def __init__(self, parameters: Sequence[Parameter]):
+        self.parameters = parameters
+        total = sum(parameter.numel() for parameter in parameters)
+        self.buffer = empty(parameters[0].data, (total + len(parameters),))
+        self.present = self.buffer[total:]
+        self._places: dict[int, tuple[int, Any]] = {}  # by id: the number of a parameter, and its part of the buffer
+        start = 0
+        for number, parameter in enumerate(parameters):
+            part = self.buffer[start : start + parameter.numel()].reshape(parameter.shape)
+            self._places[id(parameter)] = number, part
+            start += parameter.numel()
+        self.work: Work | None = None
+        self.waiting: set[int] = set()  # the ids of those whose gradient is still to come
+
+    def begin(self) -> None:
+        """Wait for every gradient anew."""
+        self.work = None
+        self.waiting = set(self._places)
+
+    def take(self, parameter: Parameter) -> None:
+        """Copy its gradient in; zeros where it has none."""
+        number, part = self._places[id(parameter)]
+        gradient = parameter.grad
+        part[...] = 0 if gradient is None else gradient.data
+        self.present[number] = gradient is not None
+        self.waiting.discard(id(parameter))
+
+    def send(self, group: Group) -> None:
+        self.work = group.all_reduce(self.buffer, apart=True)
+
+    def give_back(self, share: float) -> None:
+        """Wait for the sums, and make each `.grad` its sum times `share`. None stays what is None on every rank."""
+        assert self.work is not None
+        self.work.wait()
+        self.buffer *= share
+        anywhere = self.present.tolist()
+        for parameter in self.parameters:
+            number, part = self._places[id(parameter)]
+            if parameter.grad is not None:
+                parameter.grad.data[...] = part
+            elif anywhere[number]:
+                parameter.grad = parameter.detach().clone()
+                parameter.grad.data[...] = part
+
+
+def buckets_of(parameters: Iterable[Parameter], most: float) -> list[Bucket]:
+    """The parameters from the last to the first, in buckets of at most `most` bytes, or of one parameter."""
+    buckets: list[Bucket] = []
+    filling: dict[Any, tuple[list[Parameter], float]] = {}  # by dtype and device: what is in it, and the bytes left
+    for parameter in reversed(list(parameters)):
+        kind = parameter.dtype, parameter.device
+        size = parameter.numel() * parameter.element_size()
+        inside, left = filling.get(kind, ([], min(FIRST, most)))
+        if inside and size > left:
+            buckets.append(Bucket(inside))
+            inside, left = [], most
+        inside.append(parameter)
+        filling[kind] = inside, left - size
+    return buckets + [Bucket(inside) for inside, _ in filling.values()]

@@ -1,0 +1,271 @@
+"""What of minidl.distributed works in a single process: samplers, hooks, buckets, errors. test_mpi.py has the rest."""
+
+import importlib.util
+import subprocess
+import sys
+import types
+from datetime import timedelta
+from pathlib import Path
+
+import numpy
+import pytest
+
+import minidl
+from minidl import distributed as dist
+from minidl import nn
+from minidl.cli.crew import Crew
+from minidl.data import BatchSampler, DataLoader, DistributedSampler, RandomSampler, ShardedBatchSampler
+from minidl.distributed import nccl
+from minidl.nn.gradient_buckets import buckets_of
+from minidl.nn.parallel import DistributedDataParallel
+from tests import mpi_worker
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# ------------------------------------------------------------------------------------------------------- the group
+
+
+def test_alone():
+    assert not dist.is_initialized()
+    assert (dist.get_rank(), dist.get_world_size(), dist.get_node_local_rank(5)) == (0, 1, 5)
+    with pytest.raises(RuntimeError, match="Default process group has not been initialized"):
+        dist.all_reduce(minidl.ones(2))
+    with pytest.raises(RuntimeError, match="Default process group has not been initialized"):
+        dist.destroy_process_group()
+    with pytest.raises(RuntimeError, match="there is no process group"):
+        DistributedDataParallel(nn.Linear(2, 2))
+    with pytest.raises(ValueError, match="op is one of"):
+        dist.all_reduce(minidl.ones(2), "mean")
+    with pytest.raises(RuntimeError, match="neither"):
+        dist.get_node_local_rank()
+
+
+def test_backends_that_are_missing(monkeypatch):
+    with pytest.raises(ValueError, match="unknown backend 'gloo'"):
+        dist.init_process_group("gloo")
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
+    monkeypatch.setitem(sys.modules, "mpi4py.MPI", None)
+    with pytest.raises(RuntimeError, match=r"needs mpi4py and an MPI library[\s\S]*help: .*\[mpi\]"):
+        dist.init_process_group("mpi")
+    assert not dist.is_initialized()
+
+
+@pytest.mark.skipif(minidl.cuda.is_available(), reason="there is a GPU")
+def test_nccl_without_a_gpu():
+    with pytest.raises(RuntimeError, match='the backend "nccl" needs a GPU'):
+        dist.init_process_group("nccl", world_size=1, rank=0)
+
+
+def test_the_command_without_mpi():
+    """A process that mpiexec did not start is told what is missing, or trains alone."""
+    if importlib.util.find_spec("mpi4py") is None:
+        options = ["train", "lenet5", "--data", "digits", "--distributed", "mpi"]
+        done = subprocess.run([sys.executable, "-m", "minidl", *options], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 1 and 'pip install ".[mpi]"' in done.stderr
+    assert Crew().from_first(lambda: "settings") == "settings"
+    assert Crew().in_turn(lambda: 7) == 7
+    assert Crew().command("minidl train --resume run") == "minidl train --resume run"
+
+
+# NCCL itself needs GPUs. A stand-in for CuPy, on NumPy, runs what stands in nccl.py with a single process.
+
+
+class Stream:
+    ptr = 0
+
+    def __init__(self, non_blocking=False):
+        self.waits_for = []
+
+    def wait_event(self, event):
+        assert event.recorded
+        self.waits_for.append(event)
+
+
+class Event:
+    recorded = False
+    done = True
+
+    def record(self, stream=None):
+        self.recorded = True
+
+    def synchronize(self):
+        assert self.recorded
+
+
+class Communicator:
+    def all_reduce(self, in_array, out_array, op, stream):
+        assert stream.waits_for and in_array.flags.c_contiguous
+        out_array[...] = in_array
+
+    def broadcast(self, in_out_array, root, stream):
+        assert root == 0
+
+    def all_gather(self, in_array, out_array, count, stream):
+        assert count == in_array.size
+        out_array.reshape(-1)[:count] = in_array.reshape(-1)
+
+    def stop(self):
+        pass
+
+
+class CopyOnDevice(numpy.ndarray):
+    def get(self):
+        return numpy.array(self)
+
+
+def test_nccl_with_a_stand_in_for_cupy(monkeypatch):
+    current = Stream()
+    runtime = types.SimpleNamespace(getDeviceCount=lambda: 1)
+    device = lambda number: types.SimpleNamespace(use=lambda: None)  # noqa: E731
+    cuda = types.SimpleNamespace(Stream=Stream, Event=Event, Device=device, runtime=runtime)
+    cuda.get_current_stream = lambda: current
+    cupy = types.SimpleNamespace(
+        cuda=cuda,
+        asarray=lambda array: numpy.array(array).view(CopyOnDevice),
+        ascontiguousarray=lambda array: numpy.ascontiguousarray(array).view(CopyOnDevice),
+        zeros=lambda *shape: numpy.zeros(*shape).view(CopyOnDevice),
+    )
+    called = {}
+
+    def init_process_group(size, rank, **options):
+        called.update(options, size=size, rank=rank)
+        return Communicator()
+
+    module = types.SimpleNamespace(init_process_group=init_process_group)
+    monkeypatch.setattr(nccl, "cupy_and_nccl", lambda: (cupy, module))
+    for name, value in (("WORLD_SIZE", "1"), ("RANK", "0"), ("LOCAL_RANK", "0")):
+        monkeypatch.setenv(name, value)
+    dist.init_process_group("nccl", "tcp://node7:29500", timeout=timedelta(seconds=5))
+    try:
+        assert called == {"backend": "nccl", "host": "node7", "port": 29500, "size": 1, "rank": 0}
+        x = minidl.arange(6).reshape(2, 3)
+        dist.all_reduce(x)
+        dist.broadcast(x, 0)
+        assert x.tolist() == [[0, 1, 2], [3, 4, 5]]
+        assert dist.gather_texts("hello") == ["hello"]
+        dist.barrier()
+        assert dist.get_backend() == "nccl" and len(current.waits_for) >= 4
+        model = DistributedDataParallel(nn.Linear(2, 1), device_ids=["cpu"])
+        model(minidl.ones(3, 2)).sum().backward()
+        assert model.module.weight.grad.tolist() == [[3, 3]]
+    finally:
+        dist.destroy_process_group()
+    with pytest.raises(ValueError, match="cannot read init_method 'file:///x'"):
+        dist.init_process_group("nccl", "file:///x")
+    monkeypatch.delenv("RANK")
+    for name in ("OMPI_COMM_WORLD_RANK", "PMI_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ValueError, match="needs rank"):
+        dist.init_process_group("nccl")
+
+
+# ------------------------------------------------------------------------------------------------------- gradients
+
+
+def test_post_accumulate_grad_hook():
+    """It sees each sum as it stands in `.grad`, once for each backward."""
+    x = minidl.tensor([1.0, 2.0], requires_grad=True)
+    seen = []
+    handle = x.register_post_accumulate_grad_hook(lambda leaf: seen.append((leaf is x, leaf.grad.tolist())))
+    (x * x + x).sum().backward()
+    (3 * x).sum().backward()
+    assert seen == [(True, [3.0, 5.0]), (True, [6.0, 8.0])]
+    handle.remove()
+    x.sum().backward()
+    assert len(seen) == 2 and x.grad.tolist() == [7.0, 9.0]
+    for tensor in (x * 2, minidl.ones(2)):
+        with pytest.raises(RuntimeError, match="can only be registered on leaf tensors"):
+            tensor.register_post_accumulate_grad_hook(print)
+
+
+def test_buckets_hold_every_parameter_once_from_the_end():
+    model = nn.Sequential(*[nn.Linear(100, 100) for _ in range(40)])  # 40,400 bytes each
+    model[3].double()
+    buckets = buckets_of(model.parameters(), 500_000)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    order = [names[id(parameter)] for bucket in buckets for parameter in bucket.parameters]
+    assert sorted(order) == sorted(names.values())
+    assert buckets[0].parameters[0] is model[39].bias
+    for bucket in buckets:
+        assert len({parameter.dtype for parameter in bucket.parameters}) == 1
+        assert bucket.buffer.nbytes <= 510_000 and bucket.buffer.dtype == bucket.parameters[0].dtype
+    assert len(buckets) == 5  # four of float32, one of float64
+
+
+def test_sync_batch_norm_alone_is_batch_norm():
+    model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.Sequential(nn.BatchNorm2d(3, affine=False)))
+    twin = nn.SyncBatchNorm.convert_sync_batchnorm(nn.Sequential(*model))
+    assert [type(module).__name__ for module in twin.modules()].count("SyncBatchNorm") == 2
+    assert list(twin.state_dict()) == list(model.state_dict())
+    assert twin[1].weight is model[1].weight
+    assert repr(twin[1]).startswith("SyncBatchNorm(3, eps=1e-05")
+    x = minidl.randn(4, 2, 5, 5)
+    expected = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.BatchNorm2d(3, affine=False))
+    expected.load_state_dict({name.replace("2.0.", "2."): value for name, value in twin.state_dict().items()})
+    assert minidl.equal(twin(x), expected(x))
+    assert minidl.equal(twin.eval()(x), expected.eval()(x))
+
+
+# -------------------------------------------------------------------------------------------------------- samplers
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("count", [1, 8, 10, 11])
+def test_distributed_sampler(count, drop_last):
+    """All ranks have as many; together they have everything, but for what cannot be shared out."""
+    samplers = [DistributedSampler(range(count), 4, rank, seed=3, drop_last=drop_last) for rank in range(4)]
+    for epoch in (0, 1):
+        parts = [sampler.order(rank, epoch) for rank, sampler in enumerate(samplers)]  # each loader has another seed
+        assert {len(part) for part in parts} == {len(samplers[0])}
+        seen = [index for part in parts for index in part]
+        if drop_last:
+            assert len(seen) == len(set(seen)) == count // 4 * 4
+        else:
+            assert set(seen) == set(range(count)) and len(seen) == -(-count // 4) * 4
+    assert count < 8 or samplers[0].order(0, 0) != samplers[0].order(0, 1)
+
+
+def test_distributed_sampler_in_a_loader():
+    data = [float(number) for number in range(10)]
+    loaders = [DataLoader(data, 2, sampler=DistributedSampler(data, 2, rank)) for rank in (0, 1)]
+    first, second = ([sorted(x for batch in loader for x in batch.tolist()) for loader in loaders] for _ in range(2))
+    assert sorted(first[0] + first[1]) == sorted(second[0] + second[1]) == data
+    assert first != second, "a new order in each epoch, without set_epoch"
+    sampler = DistributedSampler(data, 2, 1)
+    before = list(sampler)
+    sampler.set_epoch(1)
+    assert list(sampler) != before == DistributedSampler(data, 2, 1).order(0, 0)
+    assert list(DistributedSampler(data, 2, 1, shuffle=False)) == [1, 3, 5, 7, 9]
+    with pytest.raises(ValueError, match="Invalid rank 2, rank should be in the interval"):
+        DistributedSampler(data, 2, 2)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 4])
+def test_sharded_batches_are_those_of_one_process(ranks):
+    data = range(22)
+    whole = BatchSampler(RandomSampler(data), 8, drop_last=False)
+    parts = [ShardedBatchSampler(whole, ranks, rank) for rank in range(ranks)]
+    assert parts[0].sizes() == [8, 8, 6] and len(parts[0]) == 3
+    for epoch in (0, 1):
+        of_ranks = [part.order(5, epoch) for part in parts]
+        for number, batch in enumerate(whole.order(5, epoch)):
+            joined = [order[number] for order in of_ranks]
+            assert sorted(index for part in joined for index in part) == sorted(batch)
+            assert max(map(len, joined)) - min(map(len, joined)) <= 1
+
+
+def test_a_batch_too_small_to_share():
+    with pytest.raises(ValueError, match="a batch of 2 samples cannot be shared out to 3 ranks"):
+        ShardedBatchSampler(BatchSampler(range(22), 5, drop_last=False), 3, 0)
+    assert len(ShardedBatchSampler(BatchSampler(range(22), 5, drop_last=True), 3, 0)) == 4
+
+
+def test_sharded_training_needs_a_group():
+    plain = mpi_worker.Net()
+    with pytest.raises(RuntimeError, match="no process group"):
+        minidl_training(plain)
+
+
+def minidl_training(model):
+    optimizer = minidl.optim.SGD(model.parameters(), lr=0.1)
+    return mpi_worker.ShardedTraining(model, optimizer, nn.CrossEntropyLoss(), DataLoader([0]), [], 1)
