@@ -17,7 +17,7 @@ from minidl.data import BatchSampler, DataLoader, RandomSampler, ShardedBatchSam
 from minidl.distributed import ReduceOp
 from minidl.distributed.group import current_group
 from minidl.nn.parallel import DistributedDataParallel
-from minidl.training import ShardedTraining, Training
+from minidl.training import ShardedTraining, Training, evaluate
 
 IMAGES, TEST_IMAGES, BATCH, EPOCHS = 34, 9, 12, 3  # batches of 12, 12 and 10: no K but 1 and 2 divides them all
 
@@ -134,6 +134,12 @@ def local_statistics(folder):
     trained.run()
     state = {name: array for name, array in result(trained).items() if "running" not in name}
     assert all(same_on_all_ranks(array) for array in state.values())
+    if dist.get_rank() == 0:
+        tested = evaluate(
+            trained.model, DataLoader(dataset(TEST_IMAGES, 2), 4), nn.CrossEntropyLoss(label_smoothing=0.1)
+        )
+        numpy.testing.assert_allclose(trained.history.test_loss[-1], tested.loss, rtol=1e-12)
+        assert trained.history.test_accuracy[-1] == tested.accuracy
 
 
 def gradients(folder):
