@@ -160,6 +160,7 @@ def test_command(tmp_path, whole):
     """Three processes train as one would, and the first alone speaks and writes."""
     done = minidl(3, *OPTIONS, *MPI, "--out", "run", cwd=tmp_path)
     assert done.stdout.count("lenet5 on digits") == done.stdout.count("Confusion matrix") == 1
+    assert "mpiexec -n 3 minidl train --resume run --distributed mpi" in done.stdout
     assert "3 processes (mpi), each with its part of every batch" in done.stdout
     assert_close(weights(tmp_path / "run"), weights(whole))
     assert {path.name for path in (tmp_path / "run").iterdir()} == {path.name for path in whole.iterdir()}

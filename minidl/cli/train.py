@@ -287,6 +287,8 @@ def print_header(setup: Setup, folder: Path, crew: Crew) -> None:
             f"{crew.size} processes ({crew.backend}), each with its part of every batch; batch norm, if there is one, "
             f"over the images of {statistics}"
         )
+        # Now, for mpiexec swallows what a job says when it is stopped.
+        print(f"stopped or broken off, it goes on, with any -n, by\n  {crew.command(resume_command(folder))}")
     print(
         f"{training.epochs} epochs{steps} in batches of {recipe.batch_size}; seed {setup.settings.seed}; on "
         f"{training.device}; everything goes to {folder}"
