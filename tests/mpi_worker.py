@@ -13,6 +13,8 @@ import minidl
 import minidl.nn.functional as F
 from minidl import distributed as dist
 from minidl import nn
+from minidl.checkpoint import load_checkpoint, save_checkpoint
+from minidl.cli.train import StopAfter
 from minidl.data import BatchSampler, DataLoader, RandomSampler, ShardedBatchSampler, Subset, TensorDataset
 from minidl.distributed import ReduceOp
 from minidl.distributed.group import current_group
@@ -47,11 +49,11 @@ def dataset(count, seed):
     return TensorDataset(images, minidl.from_numpy(rng.integers(3, size=count)))
 
 
-def training(sync=True, epochs=EPOCHS):
+def training(sync=True, dropout=0.0, epochs=EPOCHS):
     """The same training on any number of processes, in float64."""
     minidl.set_default_dtype(minidl.float64)
     minidl.manual_seed(0)
-    model = Net()
+    model = nn.Sequential(nn.Dropout(dropout), Net())
     if sync:
         nn.SyncBatchNorm.convert_sync_batchnorm(model)
     data, test = dataset(IMAGES, 1), dataset(TEST_IMAGES, 2)
@@ -270,17 +272,28 @@ def not_finite(folder):
 def stop_together(folder):
     """The last rank wants to stop after step 4."""
 
-    class Observer:
-        def step(self, training):
-            if training.position.step == 4 and dist.get_rank() == dist.get_world_size() - 1:
-                training.stop = True
-
-        def epoch(self, training):
-            pass
-
     trained = training()
-    trained.run(Observer())
+    trained.run(*[StopAfter(4)] * (dist.get_rank() == dist.get_world_size() - 1))
     assert trained.position.step == 4 and trained.stop
+
+
+def resumes(folder):
+    """With dropout: stopped after step 4 and begun anew, the end is the same to the last bit."""
+    whole = training(sync=False, dropout=0.2)
+    whole.run()
+    stopped = training(sync=False, dropout=0.2)
+    stopped.run(StopAfter(4))
+    path = folder / "checkpoint.safetensors"
+    if dist.get_rank() == 0:
+        save_checkpoint(path, stopped.model, stopped.optimizer, stopped.state_dict())
+    dist.barrier()
+    minidl.manual_seed(7 + dist.get_rank())
+    resumed = training(sync=False, dropout=0.2)
+    resumed.load_state_dict(load_checkpoint(path, resumed.model, resumed.optimizer))
+    resumed.run()
+    if dist.get_rank() == 0:
+        ours, theirs = result(resumed), result(whole)
+        assert all(ours[name].tobytes() == theirs[name].tobytes() for name in theirs)
 
 
 def fails(how):
@@ -302,7 +315,7 @@ def fails(how):
 
 
 SCENARIOS = {scenario.__name__: scenario for scenario in (verbs, same_as_one, local_statistics, gradients)}
-SCENARIOS |= {scenario.__name__: scenario for scenario in (not_finite, stop_together)}
+SCENARIOS |= {scenario.__name__: scenario for scenario in (not_finite, stop_together, resumes)}
 SCENARIOS |= {how: fails(how) for how in ("raises", "killed", "hangs", "stopped")}
 
 

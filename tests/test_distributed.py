@@ -19,6 +19,7 @@ from minidl.distributed import nccl
 from minidl.nn.gradient_buckets import buckets_of
 from minidl.nn.parallel import DistributedDataParallel
 from tests import mpi_worker
+from tests.benchmarks.distributed import Rates
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -269,3 +270,20 @@ def test_sharded_training_needs_a_group():
 def minidl_training(model):
     optimizer = minidl.optim.SGD(model.parameters(), lr=0.1)
     return mpi_worker.ShardedTraining(model, optimizer, nn.CrossEntropyLoss(), DataLoader([0]), [], 1)
+
+
+# ------------------------------------------------------------------------------------- what many workers would give
+
+
+def test_the_benchmarks_arithmetic():
+    """Two buckets of 4 and 1 MB, 0.5 s of computing, of which 0.3 are backward."""
+    rates = Rates(64, 0.5, 0.3, (4_000_000, 1_000_000))
+    assert rates.efficiency(1, (1.0, 1.0)) == 1  # nobody to send to, however slow the link is
+    assert rates.step(2, (0.0, 1e6)) == pytest.approx(0.5 + 5 - 0.3)  # 5 s there and back, less what backward hides
+    assert rates.step(2, (0.0, 5e7)) == pytest.approx(0.5 + 0.02)  # backward hides all but the last bucket
+    assert rates.step(1024, (1e-3, 1e12)) == pytest.approx(0.5 + 2 * 2 * 1.023 - 0.3, rel=1e-4)  # latency alone
+    assert rates.takes_over((0.0, 1e12)) is None
+    assert rates.with_images(32) == Rates(32, 0.25, 0.15, rates.buckets)
+    assert rates.efficiency(2, (0.0, 1e6), whole=64) == pytest.approx(0.25 / (0.25 + 5 - 0.15))
+    over = rates.takes_over((1e-3, 1e12))
+    assert rates.step(over - 1, (1e-3, 1e12)) <= 1.0 < rates.step(over, (1e-3, 1e12))

@@ -104,6 +104,10 @@ def test_one_rank_stops_all(tmp_path):
     scenario(3, "stop_together", tmp_path)
 
 
+def test_resumed_to_the_last_bit(tmp_path):
+    scenario(2, "resumes", tmp_path)
+
+
 # ------------------------------------------------------------------------------------------------------- failures
 
 EXPECTED = {
@@ -200,8 +204,8 @@ def test_errors_are_said_once(tmp_path):
 
 @digits
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent")
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_process_that_dies_or_hangs_in_the_middle(number, tmp_path, whole):
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGSTOP"])
+def test_a_process_that_dies_or_hangs_in_the_middle(name, tmp_path, whole):
     """The job ends within a minute and says so; the run goes on from its checkpoint, with one process less."""
     line, environment = start_of(3)
     command = [*line, "minidl", *OPTIONS, *MPI, "--out", "run", "--timeout", "5s", "--save-every", "1"]
@@ -209,12 +213,12 @@ def test_a_process_that_dies_or_hangs_in_the_middle(number, tmp_path, whole):
         command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as job:
         victim = wait_for_step(tmp_path / "run", job)
-        os.kill(victim, number)
+        os.kill(victim, getattr(signal, name))
         began = time.monotonic()
         _, errors = job.communicate(timeout=MINUTE)
         assert time.monotonic() - began < MINUTE
     assert job.returncode != 0
-    if number == signal.SIGKILL:
+    if name == "SIGKILL":
         assert re.search(r"exited on\s+signal 9", errors), errors
     else:
         assert re.search(r"rank [012] waited 5 seconds: rank [012] of 3 did not come", errors), errors

@@ -175,7 +175,8 @@ def train(setup: Setup, folder: Path, arguments: argparse.Namespace, crew: Crew)
     run_files = RunFolder(
         folder, asdict(setup.settings), save_seconds=often.seconds, save_steps=often.steps, tell=console.tell
     )
-    print_header(setup, folder, crew)
+    go_on = crew.command(resume_command(folder, arguments))
+    print_header(setup, folder, crew, go_on)
     try:
         if arguments.resume is not None:
             path = run_files.resume(training)
@@ -189,7 +190,6 @@ def train(setup: Setup, folder: Path, arguments: argparse.Namespace, crew: Crew)
     except (CheckpointError, OSError) as error:
         raise CommandError(str(error)) from None
 
-    go_on = crew.command(resume_command(folder, arguments))
     watch = Watch(console.tell, len(setup.splits.classes))
     curves = Curves(folder / "curves.png", setup.settings.title, setup.watched, console.tell)
     limit = StopAfter(arguments.max_steps)
@@ -202,7 +202,9 @@ def train(setup: Setup, folder: Path, arguments: argparse.Namespace, crew: Crew)
         except KeyboardInterrupt:
             if not training.testing:  # in the middle of a step, which a second signal broke off
                 print(f"\nleft at once; {kept_in(folder)}. To go on:\n  {go_on}")
-                raise SystemExit(stopped.exit_code) from None
+                if crew.backend is None:
+                    return stopped.exit_code
+                raise SystemExit(stopped.exit_code) from None  # which ends the others too
         except FloatingPointError as error:
             raise CommandError(f"{error}\n{kept_in(folder)}") from None
         except MemoryError as error:
@@ -268,7 +270,7 @@ def kept_in(folder: Path) -> str:
 # -------------------------------------------------------------------------------------------------------- in words
 
 
-def print_header(setup: Setup, folder: Path, crew: Crew) -> None:
+def print_header(setup: Setup, folder: Path, crew: Crew, go_on: str) -> None:
     training, recipe, splits = setup.training, setup.recipe, setup.splits
     parameters = sum(parameter.numel() for parameter in setup.model.parameters())
     counts = [f"{len(training.train_loader.dataset):,} to train on"]  # type: ignore[attr-defined]
@@ -288,7 +290,7 @@ def print_header(setup: Setup, folder: Path, crew: Crew) -> None:
             f"over the images of {statistics}"
         )
         # Now, for mpiexec swallows what a job says when it is stopped.
-        print(f"stopped or broken off, it goes on, with any -n, by\n  {crew.command(resume_command(folder))}")
+        print(f"stopped or broken off, it goes on, with any -n, by\n  {go_on}")
     print(
         f"{training.epochs} epochs{steps} in batches of {recipe.batch_size}; seed {setup.settings.seed}; on "
         f"{training.device}; everything goes to {folder}"

@@ -4,8 +4,8 @@
 
 Needs the extra `mpi` and two cores. Measured: images per second of one process with two threads, and of 1 and 2
 processes with one thread each; what an all-reduce of the gradients takes; and, on Linux, the bytes that a step sends
-when the processes talk by TCP. The rest is arithmetic (`Rates`): every worker has the same share of images whatever
-their number, and what connects them is a ring of links,
+when the processes talk by TCP. The rest is arithmetic (`Rates`): either every worker has the same number of images
+whatever their number, or a batch of 1,024 is shared out to them; and what connects them is a ring of links,
 
     reduce(K) = sum over the buckets of 2 (K - 1) latency + 2 (K - 1) / K bytes / bandwidth
     step(K)   = computing + max(reduce(K) - backward, that of the last bucket alone)
@@ -23,7 +23,7 @@ import statistics
 import subprocess
 import sys
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -37,6 +37,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BATCHES = {"resnet20": 128, "alexnet_owt": 16}  # of all workers, where 1 and 2 are measured
 WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 SHOWN = (8, 32, 128, 1024)
+WHOLE = 1024  # images of a batch that is shared out
 TCP = ["--mca", "pml", "ob1", "--mca", "btl", "tcp,self", "--mca", "btl_tcp_if_include", "lo"]
 LINKS = {"1 Gbit/s, 50 µs": (50e-6, 125e6), "10 Gbit/s, 20 µs": (20e-6, 1.25e9), "100 Gbit/s, 2 µs": (2e-6, 12.5e9)}
 HERE = "this machine, shared memory"
@@ -61,13 +62,19 @@ class Rates:
         together, last = self.reduce(workers, *link)
         return self.computing + max(together - self.backward, last if workers > 1 else 0.0)
 
-    def speed(self, workers, link):
-        """Images per second of all workers."""
-        return workers * self.images / self.step(workers, link)
+    def with_images(self, images):
+        """The same worker with another number of images: computing takes as many times longer."""
+        more = images / self.images
+        return replace(self, images=images, computing=self.computing * more, backward=self.backward * more)
 
-    def takes_over(self, link):
+    def efficiency(self, workers, link, whole=None):
+        """Computing as a part of a step: 1 where nobody waits. `whole`: images that are shared out to all workers."""
+        mine = self if whole is None else self.with_images(whole / workers)
+        return mine.computing / mine.step(workers, link)
+
+    def takes_over(self, link, whole=None):
         """The first number of workers of which more than half of a step is waiting; None up to 1,024."""
-        return next((k for k in range(2, WORKERS[-1] + 1) if self.step(k, link) > 2 * self.computing), None)
+        return next((k for k in range(2, WORKERS[-1] + 1) if self.efficiency(k, link, whole) < 0.5), None)
 
 
 @dataclass(frozen=True)
@@ -159,43 +166,42 @@ def links(row):
 
 def scaling_table(row):
     lines = []
-    for name, link in links(row).items():
-        parts = [row.rates.step(1, link) / row.rates.step(workers, link) for workers in SHOWN]
-        over = row.rates.takes_over(link)
-        lines.append(
-            [name, *(f"{part:.0%}" for part in parts), "beyond 1,024" if over is None else f"{over:,} workers"]
-        )
-    share = f"{row.rates.images} images a worker"
-    return markdown([share, *(f"{workers:,} workers" for workers in SHOWN), "waiting is half of a step at"], lines)
+    for whole, words in ((None, f"{row.rates.images} images each"), (WHOLE, f"{WHOLE:,} in all")):
+        for name, link in links(row).items():
+            parts = [f"{row.rates.efficiency(workers, link, whole):.0%}" for workers in SHOWN]
+            over = row.rates.takes_over(link, whole)
+            lines.append([f"{words}; {name}", *parts, "beyond 1,024" if over is None else f"{over:,} workers"])
+    return markdown(["efficiency", *(f"{workers:,} workers" for workers in SHOWN), "below one half from"], lines)
 
 
 def figure_of(rows, note):
-    """Images per second against workers, a panel for each network."""
+    """Efficiency against workers, a panel for each network."""
     figure = Figure(figsize=(12, 6.8), dpi=130, facecolor="white")
-    title = "Worked out from the rates measured here: how far more workers help"
-    figure.text(0.03, 0.94, title, fontsize=18, fontweight="bold", color=INK, va="center")
+    title = "Worked out from the rates measured here: the part of a step that is computing"
+    figure.text(0.03, 0.94, title, fontsize=17, fontweight="bold", color=INK, va="center")
     figure.text(0.03, 0.03, textwrap.fill(note, 150), fontsize=9.5, color=GREY, va="bottom", linespacing=1.4)
+    width = 0.88 / len(rows)
     for number, row in enumerate(rows):
-        axes = figure.add_axes((0.09 + 0.49 * number, 0.22, 0.4, 0.58))
-        one = row.rates.speed(1, (0.0, 1.0))
-        axes.plot(WORKERS, [one * workers for workers in WORKERS], color=GREY, linestyle=":", label="nothing to send")
+        axes = figure.add_axes((0.07 + width * number, 0.22, width - 0.05, 0.58))
+        ways = ((None, "-", f"{row.rates.images} images a worker"), (WHOLE, "--", f"{WHOLE:,} images in all"))
         for colour, (name, link) in zip(COLOURS, links(row).items(), strict=True):
-            speeds = [row.rates.speed(workers, link) for workers in WORKERS]
-            axes.plot(WORKERS, speeds, color=colour, linewidth=1.8, label=name.replace(f"{HERE}: ", "as here: "))
-        axes.plot(2, row.batch / row.two["step"], "o", color=INK, markersize=8, label="measured, 2 processes", zorder=5)
+            axes.plot([], [], color=colour, linewidth=1.8, label=name)
+            for whole, style, _ in ways:
+                parts = [100 * row.rates.efficiency(workers, link, whole) for workers in WORKERS]
+                axes.plot(WORKERS, parts, style, color=colour, linewidth=1.8)
+        for _, style, words in ways:
+            axes.plot([], [], style, color=GREY, label=words)
         axes.set_xscale("log", base=2)
-        axes.set_yscale("log")
+        axes.set_ylim(0, 104)
         axes.set_xticks(WORKERS[::2], [f"{workers:,}" for workers in WORKERS[::2]])
         axes.minorticks_off()
-        axes.set_title(
-            f"{NETWORKS[row.network].title}, {row.rates.images} images a worker", loc="left", fontsize=13, color=INK
-        )
+        axes.set_title(NETWORKS[row.network].title, loc="left", fontsize=13, color=INK)
         axes.set_xlabel("workers", fontsize=12, color=INK)
-        axes.set_ylabel("images per second" if number == 0 else "", fontsize=12, color=INK)
+        axes.set_ylabel("computing (% of a step)" if number == 0 else "", fontsize=12, color=INK)
         axes.tick_params(labelsize=11, colors=GREY, length=0)
         axes.grid(color=LINE, linewidth=0.8)
         axes.spines[:].set_visible(False)
-        axes.legend(fontsize=10, frameon=False, loc="upper left", labelcolor=INK)
+        axes.legend(fontsize=10, framealpha=0.9, edgecolor="none", loc="lower left", labelcolor=INK)
     return figure
 
 
@@ -209,7 +215,7 @@ def main():
     print(note, end="\n\n", flush=True)
     rows = [measure(network, arguments.rounds) for network in arguments.only]
     print(throughput_table(rows), bytes_table(rows), sep="\n\n", end="\n\n")
-    print("Worked out: the efficiency, images per second of each worker against those of one alone\n")
+    print("Worked out: efficiency, the part of a step that is computing\n")
     for row in rows:
         print(f"{NETWORKS[row.network].title}:\n\n{scaling_table(row)}\n")
     arguments.out.mkdir(parents=True, exist_ok=True)
