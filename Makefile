@@ -15,7 +15,7 @@ PEERS_PYTHON := $(subst $(VENV),$(PEERS),$(RUN))
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-torch test-onnx test-mpi lint bench bench-peers peers overfit clean
+.PHONY: help demo test test-torch test-onnx test-mpi test-page lint bench bench-peers peers overfit clean
 
 help: ## Show this list
 	@echo "minidl: a deep-learning framework to read, step through and train real networks with"
@@ -38,6 +38,9 @@ test-onnx: $(VENV)/.onnx ## Install onnx and onnxruntime into .venv; check and r
 
 test-mpi: $(VENV)/.mpi ## Install MPI into .venv; train on several processes, kill some of them
 	$(RUN) -m pytest -m mpi $(ARGS)
+
+test-page: $(VENV)/.page ## Install Playwright into .venv; step through the page of `minidl trace` in headless Chromium
+	$(RUN) -m pytest -m page $(ARGS)
 
 lint: $(VENV)/.lint ## ruff (format and rules) and mypy
 	$(RUN) -m ruff format --check .
@@ -79,6 +82,10 @@ $(VENV)/.onnx: $(VENV)/.installed
 
 $(VENV)/.mpi: $(VENV)/.installed
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[mpi]"
+	@$(RUN) -c "open('$@', 'w')"
+
+$(VENV)/.page: $(VENV)/.installed
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[page]"
 	@$(RUN) -c "open('$@', 'w')"
 
 $(VENV)/.torch: $(VENV)/.installed

@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minidl import engine
+from minidl.anomaly import detect_anomaly, set_detect_anomaly
 from minidl.errors import explain
 from minidl.function import Function as ArrayFunction
 from minidl.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
@@ -34,11 +35,13 @@ __all__ = [
     "GradcheckError",
     "Variable",
     "backward",
+    "detect_anomaly",
     "enable_grad",
     "grad",
     "gradcheck",
     "inference_mode",
     "no_grad",
+    "set_detect_anomaly",
     "set_grad_enabled",
 ]
 
@@ -78,7 +81,7 @@ class _Node(ArrayFunction):
         return tuple(g.data if isinstance(g, Tensor) else g for g in gradients)
 
     def name(self) -> str:
-        return type(self.context).__name__
+        return type(self.options["context"] if self.options else self.context).__name__  # before forward: options
 
 
 def _array_of(context: Function, output: Any) -> Any:

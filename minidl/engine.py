@@ -3,7 +3,7 @@
 A node's sequence number is higher than that of every node it uses, so "newest first" alone puts each node after all
 of its users: when a node comes up, its whole gradient has arrived. One heap, no recursion, no second pass.
 
-`walk` is a generator of events, which a debugger steps through; `run`, for `Tensor.backward()`, lets it go to the end:
+`walk` is a generator of events; `run`, for `Tensor.backward()`, lets it go to the end, and tells the observers:
 
     ("before", node, grad_outputs)      the gradient of each output of the node; its backward runs next
     ("after",  node, grad_inputs)       what its backward returned, one for each input
@@ -22,6 +22,7 @@ from minidl.backend import array_module, is_array
 from minidl.buffers import owns_memory
 from minidl.elementwise import add, sum_to_shape
 from minidl.errors import describe
+from minidl.events import observers
 from minidl.function import Function
 
 Event = tuple[str, Function, Sequence]
@@ -30,21 +31,26 @@ Edge = tuple[Function | None, int, tuple[int, ...], Any]
 
 
 def run(roots: Iterable[tuple[Edge, Any]], retain_graph: bool = False, captured: dict[Edge, Any] | None = None) -> None:
-    """The whole walk, without a stop at its events."""
-    for _ in walk(roots, retain_graph, captured, events=False):
-        pass
+    """The whole walk. Its events go to the observers; without one it does not stop at them."""
+    for moment, node, gradients in walk(roots, retain_graph, captured, events=observers):
+        for observer in observers:
+            if moment == "before":
+                observer.before_backward(node, gradients)
+            else:
+                observer.after_backward(node, gradients)
 
 
 def walk(
     roots: Iterable[tuple[Edge, Any]],
     retain_graph: bool = False,
     captured: dict[Edge, Any] | None = None,
-    events: bool = True,
+    events: Any = True,
 ) -> Iterator[Event]:
     """Send the gradients of `roots` (pairs of an edge and an array) through the graph.
 
     With `captured`, a dictionary whose keys are edges, the gradients that arrive there become its values, and only
-    nodes on the way to one of them run: a leaf's own gradient stays as it was.
+    nodes on the way to one of them run: a leaf's own gradient stays as it was. `events` is asked at each node, so that
+    the walk has events as soon as the list of observers, say, is no longer empty.
     """
     # Who waits for its turn, by -sequence: the heap has the newest node on top, as a plain number, the dictionary the
     # node and the gradients that have arrived, one for each of its outputs.

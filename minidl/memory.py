@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minidl.buffers import Lease
+from minidl.events import observers
 
 next_sequence = itertools.count(1).__next__  # the next number in the order of recorded calls and changes in place
 
@@ -46,6 +47,12 @@ def _entry(array: Any) -> _Entry:
     if key not in entries:
         entries[key] = _Entry(memory, lambda _: entries.pop(key, None))
     return entries[key]
+
+
+def before_change(array: Any) -> None:
+    """Say that `array` is written to next: who keeps it as it was, to show it later, copies it now."""
+    for observer in observers:
+        observer.before_change(array)
 
 
 def mark_changed(array: Any) -> None:

@@ -48,11 +48,11 @@ from minidl.checks import (
     shape_of,
 )
 from minidl.errors import describe, explain
-from minidl.events import listeners
+from minidl.events import observers
 from minidl.function import Function
 from minidl.grad_mode import grad_mode
 from minidl.indexing import index_key
-from minidl.memory import is_shared, mark_changed, mark_shared, next_sequence, owner
+from minidl.memory import before_change, is_shared, mark_changed, mark_shared, next_sequence, owner
 
 Number = (int, float, numpy.number, numpy.bool_)
 
@@ -83,6 +83,13 @@ def apply(operation: type[Function], *inputs: Any, **options: Any) -> Any:
     else:
         node.needs_input_grad = tuple([edge is not NO_EDGE for edge in edges])
 
+    if observers:
+        node.options = options
+        for observer in observers:
+            observer.before_forward(node, inputs, options)
+        if options.get("in_place"):
+            before_change(arrays[0])
+
     result = node.forward(*arrays, **options)
 
     if recorded:
@@ -98,10 +105,10 @@ def apply(operation: type[Function], *inputs: Any, **options: Any) -> Any:
         returned = tuple([_wrap(array, node) for array in result])
     else:
         returned = _wrap(result, node)
-    if listeners:
+    if observers:
         node.options = options
-        for listener in listeners:
-            listener(node, inputs, returned)
+        for observer in observers:
+            observer.after_forward(node, inputs, returned)
     return returned
 
 
@@ -190,6 +197,7 @@ class AccumulateGrad(Function):
         if leaf._grad is None:
             leaf._grad = _wrap(grad_output)
         else:
+            before_change(leaf._grad._data)
             leaf._grad._data += grad_output
             mark_changed(leaf._grad._data)
         for hook in list(leaf._after_accumulation or ()):
@@ -685,6 +693,7 @@ class Tensor(_Conversions):
         if result._data is not self._data:
             if node is not None and node.saved:  # what the operation saved of this tensor is overwritten next
                 node.saved = tuple(array.copy() if array is self._data else array for array in node.saved)
+            before_change(self._data)
             self._data[...] = result._data
             mark_changed(self._data)
         if result.requires_grad:
@@ -1195,6 +1204,7 @@ class Tensor(_Conversions):
             if grad_mode.enabled and (self.requires_grad or getattr(value, "requires_grad", False)):
                 self._become("setitem", apply(ops.SetItem, self, value, key=key))
             else:
+                before_change(self._data)
                 ops.assign(self._data, key, value._data if isinstance(value, Tensor) else value)
                 mark_changed(self._data)
         except (ValueError, TypeError) as error:  # NumPy's words for shapes that do not fit

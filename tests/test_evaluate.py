@@ -189,6 +189,7 @@ def test_without_a_network_the_files_to_get_are_listed(tmp_path, capsys, monkeyp
         raise OSError("no network")
 
     monkeypatch.setattr("minidl.data.download.urlopen", unreachable)
+    (tmp_path / "x").touch()  # weights that are not there would be the first thing to say
     code, _, errors = evaluate(
         capsys, "lenet5", "--weights", tmp_path / "x", "--data", "cifar10", "--data-dir", tmp_path
     )

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 LAYERS = [
-    "minidl.errors minidl.events",
+    "minidl.errors minidl.events minidl.source",
     "minidl.buffers minidl.parallel",
     "minidl.memory",
     "minidl.backend",
@@ -22,12 +22,13 @@ LAYERS = [
     "minidl.engine",
     "minidl.ops",
     "minidl.tensor",
-    "minidl.creation minidl.distributed minidl.functional minidl.gradcheck",
+    "minidl.anomaly minidl.creation minidl.distributed minidl.functional minidl.gradcheck",
     "minidl.autograd",
     "minidl.nn minidl.serialization",
     "minidl.optim minidl.data",
     "minidl.checkpoint minidl.inspect",
     "minidl.training",
+    "minidl.debug",
     "minidl.onnx minidl.recipes",
     "minidl",  # the public face: minidl/__init__.py
     "architectures",

@@ -328,9 +328,12 @@ for batch in DataLoader(Slow(), 4, num_workers=2):
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     with process:
-        assert process.stdout.readline() == "ready\n"
-        os.kill(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+        try:
+            assert process.stdout.readline() == "ready\n"
+            os.kill(process.pid, signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()  # one that does not end must not keep the tests from ending
     assert "KeyboardInterrupt" in errors
     assert process.returncode != 0
 

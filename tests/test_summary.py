@@ -296,7 +296,7 @@ def test_nothing_is_changed():
         numpy.testing.assert_array_equal(image.data, pixels)
     assert [len(hooks) for hooks in model.norm._hooks.values()] == [0, 1, 0]
     assert len(seen) == 3
-    assert not minidl.events.listeners
+    assert not minidl.events.observers
 
 
 def fails(model):

@@ -258,8 +258,11 @@ def test_signals_to_a_real_process(folder, capsys, number, code):
         for line in process.stdout:
             if line.startswith("epoch   2/200"):
                 break
-        process.send_signal(number)
-        output, errors = process.communicate(timeout=60)
+        try:
+            process.send_signal(number)
+            output, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()  # one that does not end must not keep the tests from ending
     assert process.returncode == code
     assert errors in ("\nstopping after this step (once more: at once)\n", "")  # "": it came while a test ran
     said = re.search(r"stopped in epoch (\d+), after step (\d+); saved\. To go on:\n  minidl (.*)\n$", output)

@@ -14,6 +14,7 @@ import minidl
 from minidl.cli import (
     classify,
     compare,
+    debug,
     demo,
     evaluate,
     experiment,
@@ -23,6 +24,7 @@ from minidl.cli import (
     nets,
     receptive_field,
     summary,
+    trace,
     train,
 )
 from minidl.cli.arguments import CommandError
@@ -34,6 +36,8 @@ COMMANDS = {
     "summary": summary,
     "receptive-field": receptive_field,
     "graph": graph,
+    "trace": trace,
+    "debug": debug,
     "evaluate": evaluate,
     "classify": classify,
     "export": export,

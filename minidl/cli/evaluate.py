@@ -65,6 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     network = network_named(arguments.network)
+    if not arguments.weights.is_file():  # before a data set is downloaded for nothing
+        raise CommandError(f"cannot read {arguments.weights}: No such file or directory")
     try:
         test = split(arguments.data, train=False, root=arguments.root, partial=arguments.partial)
         about = described(arguments.data)

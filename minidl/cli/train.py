@@ -1,4 +1,4 @@
-"""`minidl train`: trains a network on a data set by its paper's recipe; stops and goes on at any moment."""
+"""`minidl train`: trains a network on a data set by a recipe; stops and goes on at any moment."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from minidl.training.run_folder import LAST, checkpoints_in
 WORKERS = 1
 HERE = object()  # --resume without a folder
 
-DESCRIPTION = """train a network on a data set, by its paper's recipe
+DESCRIPTION = """train a network on a data set, by its recipe: the paper's where it can be
 
 NET is one of `minidl nets`. The data is digits, mnist, fashion-mnist, cifar10, cifar100, imagefolder:PATH (with the
 folders train and val, and in them one for each class) or imagenet:PATH. Without --recipe the network's own is taken
@@ -125,7 +125,10 @@ def run_folder(arguments: argparse.Namespace) -> Path:
 def resumed(arguments: argparse.Namespace, folder: Path) -> Settings:
     """The settings of the run in `folder`. CommandError: there is none, or the options contradict it."""
     if not any(path.exists() for path in checkpoints_in(folder)):
-        raise CommandError(f"there is no run in {folder}: it has no last.safetensors and no best.safetensors")
+        raise CommandError(
+            f"there is no run in {folder}: it has no last.safetensors and no best.safetensors. Was nothing saved yet "
+            "(--save-every)? Then begin again"
+        )
     try:  # what is damaged is said later, when it is loaded
         _, (content, _) = load_first(checkpoints_in(folder), read_checkpoint, lambda text: None)
         settings = Settings(**content["state"]["settings"])

@@ -162,11 +162,11 @@ class _Reader:
                     node.parameters += 0 if parameter is None else parameter.numel()
                 self.makers |= {value.origin: node for value in operation.outputs}
                 node.multiply_adds += operation.node.multiply_adds
-                node.detail = node.detail or _detail(operation)
+                node.detail = node.detail or detail_of(operation)
         if not ran:
             return []
-        node.kind = _kind(ran, merges=len(self.edges) - edges > 1)
-        node.label = node.label or _verb(ran[-1], node.kind)
+        node.kind = kind_of(ran, merges=len(self.edges) - edges > 1)
+        node.label = node.label or verb_of(ran[-1], node.kind)
         node.output = self.shape(ran[-1].outputs[0])
         node.note = _note(node, module)
         return [node]
@@ -176,14 +176,14 @@ def _is_layer(call: Call) -> bool:
     return next(call.module.children(), None) is None
 
 
-def _kind(operations: list[Operation], merges: bool) -> str:
+def kind_of(operations: list[Operation], merges: bool) -> str:
     for kind, types in KINDS.items():
         if any(isinstance(operation.node, types) for operation in operations):
             return kind
     return "merge" if merges else "other"
 
 
-def _verb(operation: Operation, kind: str) -> str:
+def verb_of(operation: Operation, kind: str) -> str:
     """What an operation outside of layers is called."""
     if kind == "merge" and type(operation.node) in MERGES:
         return MERGES[type(operation.node)]
@@ -193,7 +193,7 @@ def _verb(operation: Operation, kind: str) -> str:
     return VERBS.get(type(node), node.name().lower())
 
 
-def _detail(operation: Operation) -> str:
+def detail_of(operation: Operation) -> str:
     """3×3, or 7×7/2 with its stride, and the groups of a convolution."""
     node: Any = operation.node
     if isinstance(node, (ops.Conv2d, ops.ConvTranspose2d)):

@@ -28,6 +28,7 @@ import numpy
 from minidl.backend import device as Device
 from minidl.backend import float32, float64, is_array
 from minidl.errors import explain
+from minidl.events import observers
 from minidl.nn.backward_hook import BackwardWatch
 from minidl.nn.parameter import Parameter
 from minidl.nn.state_names import Rename, help_with_names, renamed
@@ -68,6 +69,8 @@ class Module:
 
     def __call__(self, *inputs: Any, **kwargs: Any) -> Any:
         try:
+            if observers:
+                return self._call_observed(inputs, kwargs)
             if self._hooks is None:
                 return self.forward(*inputs, **kwargs)
             return self._call_with_hooks(self._hooks, inputs, kwargs)
@@ -271,11 +274,15 @@ class Module:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of the parameters, or fill them with zeros."""
+        for observer in observers:
+            observer.before_zero_grad(self)
         for parameter in self.parameters():
             if set_to_none:
                 parameter.grad = None
             elif parameter.grad is not None:
                 parameter.grad.zero_()
+        for observer in observers:
+            observer.after_zero_grad(self)
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """Move to a device, convert the floats to a dtype, or both; see Tensor.to. Returns the module.
@@ -400,6 +407,20 @@ class Module:
             self._hooks = {"forward_pre": [], "forward": [], "backward": []}
         self._hooks[kind].append(hook)
         return RemovableHandle(self._hooks[kind], hook)
+
+    def _call_observed(self, inputs: tuple, kwargs: dict[str, Any]) -> Any:
+        for observer in observers:
+            observer.enter_module(self, inputs)
+        output = None
+        try:
+            if self._hooks is None:
+                output = self.forward(*inputs, **kwargs)
+            else:
+                output = self._call_with_hooks(self._hooks, inputs, kwargs)
+            return output
+        finally:
+            for observer in observers:
+                observer.leave_module(self, output)
 
     def _call_with_hooks(self, hooks: dict[str, list], inputs: tuple, kwargs: dict[str, Any]) -> Any:
         for hook in list(hooks["forward_pre"]):

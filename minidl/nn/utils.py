@@ -10,7 +10,7 @@ import numpy
 
 from minidl.backend import array_module, device_of, float32, float64, transfer
 from minidl.errors import explain
-from minidl.memory import mark_changed
+from minidl.memory import before_change, mark_changed
 from minidl.tensor import Tensor, require_tensors
 
 
@@ -44,6 +44,7 @@ def clip_grad_norm_(
     scale = min(max_norm / (norm + 1e-6), 1.0)  # nan stays nan
     with numpy.errstate(invalid="ignore"):
         for g in gradients if scale != 1 else ():
+            before_change(g)
             g *= scale
             mark_changed(g)
     return Tensor(transfer(numpy.asarray(norm, gradients[0].dtype), device_of(gradients[0])))
@@ -53,6 +54,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     """Bring every element of every gradient into -clip_value .. clip_value, in place."""
     clip_value = _number("clip_grad_value_", "clip_value", clip_value)
     for g in _gradients("clip_grad_value_", parameters):
+        before_change(g)
         array_module(g).clip(g, -clip_value, clip_value, out=g)
         mark_changed(g)
 

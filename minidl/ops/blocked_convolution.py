@@ -29,6 +29,7 @@ from minidl.parallel import get_num_threads, parallel_map
 
 BLOCK_BYTES = 1 << 21  # of columns: what a core's caches hold beside the weights
 MOST_BYTES = 1 << 25
+SMALL_BLOCK_BYTES = 1 << 19  # where each product is short work: the nearest cache
 FEWER = 2  # times fewer output channels than input channels, but at least ENOUGH: then the product comes first
 ENOUGH = 16
 SHORT_RUN = 16  # numbers: copied one by one, these take less time than to begin with them
@@ -155,7 +156,11 @@ def weight_gradient(x, grad_output, stride, padding, dilation, kernel_size):
         for images, rows in some_blocks:
             columns = columns_of(xh, (images, rows), OW, kernel_size, (-top, -left), stride, dilation)
             dy = dyh[images, rows].reshape(len(columns), F)
-            if first:
+            if few:  # and columns.T lies in one piece: this way round BLAS takes half the time
+                product = xp.matmul(columns.T, dy).T
+                total[...] = product if first else total + product
+                first = False
+            elif first:
                 xp.matmul(dy.T, columns, out=total)
                 first = False
             else:
@@ -163,7 +168,8 @@ def weight_gradient(x, grad_output, stride, padding, dilation, kernel_size):
         return grad_weight
 
     # A product of few rows is soon done, and then added to all of the gradient: the larger that is, the more rows.
-    size = min(max(BLOCK_BYTES, 2 * F * K * xh.itemsize), MOST_BYTES)
+    few = _in_short_runs(xh.shape[3], KW, OW, stride)
+    size = SMALL_BLOCK_BYTES if few else min(max(BLOCK_BYTES, 2 * F * K * xh.itemsize), MOST_BYTES)
     all_blocks = blocks((N, OH), OW * K * xh.itemsize, size)
     # Each thread adds up its own share, always the same one: the same seed gives the same result.
     shares = min(get_num_threads(), len(all_blocks))
@@ -189,7 +195,7 @@ def columns_of(xh, block, OW, kernel_size, corner, stride, dilation):
     KH, KW = kernel_size
     C = xh.shape[3]
     count = rows.stop - rows.start
-    by_tap = stride[1] == 1 and KW * C <= SHORT_RUN < OW
+    by_tap = _in_short_runs(C, KW, OW, stride)
     h, w = rows.start * stride[0] + corner[0], corner[1]
     height = (count - 1) * stride[0] + (KH - 1) * dilation[0] + 1
     width = (OW - 1) * stride[1] + (KW - 1) * dilation[1] + 1
@@ -211,6 +217,11 @@ def columns_of(xh, block, OW, kernel_size, corner, stride, dilation):
     columns = workspace("columns_of", windows.shape, xh.dtype)
     columns[...] = windows
     return columns.reshape(M, K)
+
+
+def _in_short_runs(C, KW, OW, stride):
+    """True where few numbers of a window stand together in memory, and many of neighbouring windows."""
+    return stride[1] == 1 and KW * C <= SHORT_RUN < OW
 
 
 def _rectangle(xh, h, w, height, width, channels_last):

@@ -24,21 +24,26 @@ def channels_last(x):
 
 def laid_out(x):
     """x with its channels last in memory, and no gaps: x itself if it is, else a copy."""
-    if channels_last(x).flags.c_contiguous:
-        return x
-    copied = empty(x, x.shape, CHANNELS_LAST)
-
-    def copy(images):
-        copied[images] = x[images]
-
-    over_images(copy, x)
-    return copied
+    return x if channels_last(x).flags.c_contiguous else _copied(x)
 
 
 def rows_of(x):
     """(N, C, ...) as (m, C), a row for each pixel; without a copy where the channels are last in memory."""
-    pixels = x.transpose(0, *range(2, x.ndim), 1)
-    return array_module(x).ascontiguousarray(pixels).reshape(-1, x.shape[1])
+    order = (0, *range(2, x.ndim), 1)
+    if not x.transpose(order).flags.c_contiguous:
+        x = _copied(x)
+    return x.transpose(order).reshape(-1, x.shape[1])
+
+
+def _copied(x):
+    """x with its channels last in memory."""
+    result = images_like(x)
+
+    def copy(images):
+        result[images] = x[images]
+
+    over_images(copy, x)
+    return result
 
 
 def images_like(x):

@@ -20,8 +20,9 @@ from typing import Any
 
 from minidl.backend import CPU, array_module, device_of, is_array, transfer
 from minidl.errors import explain
+from minidl.events import observers
 from minidl.grad_mode import enable_grad
-from minidl.memory import mark_changed
+from minidl.memory import before_change, mark_changed
 from minidl.tensor import Tensor
 
 BLOCK = 1 << 16  # elements: three or four float32 arrays of this size stay in a core's second-level cache
@@ -77,22 +78,42 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        for observer in observers:
+            observer.before_step(self)
         for group in self.param_groups:
             for param in group["params"]:
                 if param.grad is not None:
+                    if observers:
+                        self._before_update(param)
                     self.update(param, param.grad.data, self.state[param], group)
                     mark_changed(param.data)  # a graph that still needs the old values is refused
+                    for observer in observers:
+                        observer.after_update(self, param)
+        for observer in observers:
+            observer.after_step(self)
         return loss
+
+    def _before_update(self, param: Tensor) -> None:
+        for observer in observers:
+            observer.before_update(self, param)
+        for tensor in (param, *self.state[param].values()):  # the buffers are changed as well
+            if isinstance(tensor, Tensor):
+                before_change(tensor.data)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients; with `set_to_none=False`, keep their memory and fill it with zeros."""
+        for observer in observers:
+            observer.before_zero_grad(self)
         for group in self.param_groups:
             for param in group["params"]:
                 if set_to_none:
                     param.grad = None
                 elif param.grad is not None:
+                    before_change(param.grad.data)
                     param.grad.data.fill(0)
                     mark_changed(param.grad.data)
+        for observer in observers:
+            observer.after_zero_grad(self)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Optimize these parameters too: {"params": [...], "lr": 0.1}; settings left out are the defaults."""

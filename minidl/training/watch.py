@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minidl import nn
+from minidl.nn.functional import cross_entropy
 from minidl.training.auxiliary import AuxiliaryLoss
 from minidl.training.loop import Training
 
@@ -44,7 +45,7 @@ class Watch:
 
 
 def is_cross_entropy(loss_fn: Any) -> bool:
-    return isinstance(loss_fn, (nn.CrossEntropyLoss, AuxiliaryLoss))
+    return loss_fn is cross_entropy or isinstance(loss_fn, (nn.CrossEntropyLoss, AuxiliaryLoss))
 
 
 def first_loss(loss: float, classes: int, num_scores: int, loss_fn: Any) -> str | None:

@@ -13,6 +13,7 @@ from minidl.cli.complexity_plots import BLUE, GREY, INK, LINE, ORANGE
 from tests.benchmarks.scaling import Line
 
 COLOURS = (BLUE, ORANGE)
+ROOM = 0.3  # each side of 1 is at least this part of the other, for its words: "minidl needs more"
 TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50, 100)
 
 
@@ -38,6 +39,8 @@ def ratio_figure(lines: Sequence[Bars], series: Sequence[str], title: str, less:
     low, high = min([*ratios, 0.9]), max([*ratios, 1.1])
     margin = (high / low) ** 0.1  # for the numbers at the ends of the bars
     low, high = low / margin, high * margin
+    high = max(high, low**-ROOM)  # the words on both sides of 1 have room
+    low = min(low, high**-ROOM)
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     axes.set_ylim(len(lines) - 0.5, -0.5)

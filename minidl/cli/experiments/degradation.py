@@ -63,12 +63,7 @@ def run(variant: Variant, seed: int, settings: Settings) -> Measures:
     block, n = BLOCKS[variant.details["kind"]], (variant.details["depth"] - 2) // 6
     model = ResNet(block, n, len(images.classes), images.shape[0], settings.width)
     trained = train(model, images, settings, seed)
-    return {
-        "train_error": trained.train_error,
-        "test_error": trained.test_error,
-        "seconds": trained.seconds,
-        "curve": trained.learning_errors,
-    }
+    return {**trained.measures, "curve": trained.learning_errors}
 
 
 def claims(results: Results) -> list[Claim]:

@@ -70,12 +70,7 @@ def run(variant: Variant, seed: int, settings: Settings) -> Measures:
     )
     augment = augmentation(settings) if variant.details["augment"] else []
     trained = train(model, images, settings, seed, augment)
-    return {
-        "train_error": trained.train_error,
-        "test_error": trained.test_error,
-        "gap": trained.test_error - trained.train_error,
-        "seconds": trained.seconds,
-    }
+    return {**trained.measures, "gap": trained.test_error - trained.train_error}
 
 
 def claims(results: Results) -> list[Claim]:

@@ -81,9 +81,7 @@ def run(variant: Variant, seed: int, settings: Settings) -> Measures:
     model, depths = network(variant.name, images.shape[0], settings.width, settings.modules, len(images.classes))
     trained = train(model, images, settings, seed)
     return {
-        "train_error": trained.train_error,
-        "test_error": trained.test_error,
-        "seconds": trained.seconds,
+        **trained.measures,
         "channels": depths[-1],
         "channels_by_module": depths,
         **cost(model, images.shape),

@@ -92,9 +92,7 @@ def run(variant: Variant, seed: int, settings: Settings) -> Measures:
     one_stack = stack(variant.name, channels)
     trained = train(model, images, settings, seed)
     return {
-        "train_error": trained.train_error,
-        "test_error": trained.test_error,
-        "seconds": trained.seconds,
+        **trained.measures,
         "field": field_of(one_stack, (channels, 16, 16)),
         "stack_weights": stack_weights(one_stack),
         **cost(model, images.shape),

@@ -16,6 +16,7 @@ from minidl.backend import device
 from minidl.cli.arguments import CommandError
 from minidl.cli.experiments.images import Images
 from minidl.cli.experiments.options import Settings
+from minidl.cli.experiments.results import Measures
 from minidl.data import ArrayDataset, DataLoader, Subset
 from minidl.nn import Module
 from minidl.training import History, Training, predict
@@ -37,6 +38,11 @@ class Trained:
     train_error: float
     test_error: float
     seconds: float
+
+    @property
+    def measures(self) -> Measures:
+        """What a run writes down of it."""
+        return {"train_error": self.train_error, "test_error": self.test_error, "seconds": self.seconds}
 
     @property
     def learning_errors(self) -> list[float]:

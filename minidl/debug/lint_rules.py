@@ -1,0 +1,339 @@
+"""The rules of `lint`: what each one takes for the sign of a mistake, and what it lets pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from minidl import memory
+from minidl.backend import array_module
+from minidl.events import Observer
+from minidl.function import Function
+from minidl.grad_mode import is_grad_enabled
+from minidl.nn.dropout import _Dropout
+from minidl.nn.normalization import _BatchNorm
+from minidl.source import user_stack, users_line
+from minidl.tensor import Tensor
+
+SAME_VALUES = ("Reshape", "Permute", "Expand", "Clone", "Cast", "Transfer", "GetItem")  # at other places, or fewer
+MANY = 8  # steps after which a parameter that none has changed is worth a word
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rule found: `place` tells findings of one rule apart, `message` is for the user."""
+
+    rule: str
+    place: Any
+    message: str
+
+
+class Run:
+    """What the rules share: the modules that run, the names of their parameters, and whom to tell."""
+
+    def __init__(self, report: Callable[[Finding], None]):
+        self.report = report
+        self.modules: list[Any] = []  # that run, the innermost last
+        self._roots: list[Any] = []  # those that were called from outside of modules, each once
+        self._names: dict[Any, str] = {}  # of all modules in the outermost one
+
+    def enter(self, module: Any) -> None:
+        if not self.modules:
+            self._names = {below: name for name, below in module.named_modules()}
+            if not any(module is root for root in self._roots):
+                self._roots.append(module)
+        self.modules.append(module)
+
+    def leave(self) -> None:
+        if self.modules:
+            self.modules.pop()
+
+    def path(self) -> str:
+        """The dotted name of the module that runs; '' for the outermost one and outside."""
+        return self._names.get(self.modules[-1], "") if self.modules else ""
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """Those of all modules that have run, by their dotted names."""
+        for root in self._roots:
+            yield from root.named_parameters()
+
+    def name_of(self, parameter: Tensor) -> str:
+        """The dotted name of a parameter, or its shape."""
+        named = (name for name, other in self.named_parameters() if other is parameter)
+        return next(named, f"a tensor of shape {parameter.shape}")
+
+
+class Rule(Observer):
+    """Base class of the rules: an observer that reports."""
+
+    def __init__(self, run: Run):
+        self.run = run
+
+    def end(self) -> None:
+        """The context is left."""
+
+    def find(self, place: Any, message: str, help: str) -> None:
+        self.run.report(Finding(type(self).__name__, place, f"{message}\n  help: {help}"))
+
+
+class StaleGradients(Rule):
+    """A gradient is added to one that an update has already used, and the sum is used by the next update.
+
+    Adding up several backwards before one step is fine, and so is a sum that is cleared before it is used (of two
+    optimizers, the backward for one leaves gradients at the other's parameters). An update is any change in place,
+    also p -= lr * p.grad by hand.
+    """
+
+    def __init__(self, run: Run):
+        super().__init__(run)
+        # By the id() of a leaf: the leaf, its array when its gradient was last added to, and when that was.
+        self.added: dict[int, tuple[Any, Any, int]] = {}
+        self.mixed: set[int] = set()
+
+    def before_backward(self, node: Function, grad_outputs: Sequence) -> None:
+        leaf = getattr(node, "variable", None) if node.keeps_gradient else None
+        if leaf is None:
+            return
+        key = id(leaf)
+        if leaf.grad is None or key not in self.added or not leaf.grad.data.any():
+            self.mixed.discard(key)
+        else:
+            _, array, when = self.added[key]
+            if leaf.data is not array or memory.changed_since(when, (array,)) is not None:
+                if key in self.mixed:
+                    self._say(leaf)
+                self.mixed.add(key)
+        self.added[key] = leaf, leaf.data, memory.next_sequence()
+
+    def before_update(self, optimizer: Any, param: Tensor) -> None:
+        if id(param) in self.mixed:
+            self._say(param)
+
+    def _say(self, leaf: Tensor) -> None:
+        self.find(
+            None,
+            f"the gradient of {self.run.name_of(leaf)} was added to that of the step before, which was used already: "
+            "each step goes along the sum of all gradients since the beginning",
+            "call optimizer.zero_grad() before each backward()",
+        )
+
+
+class SoftmaxTwice(Rule):
+    """Cross-entropy is given probabilities, the negative log-likelihood something else than their logarithms."""
+
+    def after_forward(self, node: Function, inputs: tuple, outputs: Any) -> None:
+        name = node.name()
+        if name not in ("CrossEntropy", "SoftCrossEntropy", "NLLLoss", "BinaryCrossEntropyWithLogits"):
+            return
+        x = inputs[0]
+        origin = _origin(x)
+        if name == "NLLLoss":
+            if bool((x.data > 1e-4).any()):
+                what = "probabilities" if _are_probabilities(x.data) else "positive numbers"
+                self.find(name, f"nll_loss is given {what}", "it takes their logarithms: log_softmax(scores, 1)")
+        elif name == "BinaryCrossEntropyWithLogits":
+            if origin == "Sigmoid":
+                self.find(
+                    name,
+                    "binary_cross_entropy_with_logits is given the result of a sigmoid",
+                    "it takes scores, and computes the sigmoid itself: leave the sigmoid out",
+                )
+        elif _are_probabilities(x.data) or origin == "Sigmoid":
+            what = "the result of a sigmoid" if origin == "Sigmoid" else "probabilities, which add up to 1"
+            self.find(
+                name,
+                f"cross_entropy is given {what}: the loss cannot come near 0, and the gradients are small",
+                "it takes scores, and computes the softmax itself: leave the softmax (or sigmoid) of the model out, "
+                "or take nll_loss(log(p), target)",
+            )
+
+
+def _origin(x: Any) -> str:
+    """The name of the operation that computed a tensor; operations that only move its values are passed over."""
+    node = x.grad_fn if isinstance(x, Tensor) else None
+    while node is not None and node.name() in SAME_VALUES:
+        node = node.next_functions[0][0]
+    return node.name() if node is not None else ""
+
+
+def _are_probabilities(x: Any) -> bool:
+    """Whether the classes of every position have values from 0 to 1 with sum 1."""
+    dim = 1 if x.ndim > 1 else 0
+    if not x.size or x.shape[dim] < 2 or not bool((x >= 0).all()):
+        return False
+    return bool((abs(x.sum(axis=dim) - 1) < 1e-3).all())
+
+
+class TrainMode(Rule):
+    """Under no_grad, where nothing is learnt, a dropout or batch norm layer runs in train mode.
+
+    (Where that is meant, for new running statistics or for dropout at test time, it belongs outside of `lint`.)
+    """
+
+    def enter_module(self, module: Any, inputs: tuple) -> None:
+        if is_grad_enabled() or not module.training:
+            return
+        if isinstance(module, _Dropout) and module.p > 0:
+            effect = "drops activations at random"
+        elif isinstance(module, _BatchNorm) and module.track_running_stats:
+            effect = "normalizes with the statistics of this batch, and changes its running ones"
+        else:
+            return
+        self.find(
+            type(module),
+            f"{type(module).__name__} ({self.run.path()}) is in train mode, although nothing is recorded: it {effect}",
+            "call model.eval() before an evaluation, and model.train() after it",
+        )
+
+
+class NotInOptimizer(Rule):
+    """Gradients arrive at a parameter, optimizers make their steps, and none of them changes it.
+
+    Also an optimizer whose step finds no gradient at all: it holds the parameters of another model.
+    """
+
+    def __init__(self, run: Run):
+        super().__init__(run)
+        self.waiting: dict[int, list] = {}  # by the id() of a leaf that was never updated: itself, gradients so far
+        self.updated: dict[int, Tensor] = {}
+        self.steps = 0
+
+    def before_backward(self, node: Function, grad_outputs: Sequence) -> None:
+        leaf = getattr(node, "variable", None) if node.keeps_gradient else None
+        if leaf is not None and id(leaf) not in self.updated:
+            self.waiting.setdefault(id(leaf), [leaf, 0])[1] += 1
+
+    def before_update(self, optimizer: Any, param: Tensor) -> None:
+        self.updated[id(param)] = param
+        self.waiting.pop(id(param), None)
+
+    def before_step(self, optimizer: Any) -> None:
+        params = [param for group in optimizer.param_groups for param in group["params"]]
+        if any(param.requires_grad for param in params) and all(param.grad is None for param in params):
+            self.find(
+                id(optimizer),
+                f"{type(optimizer).__name__}.step finds no gradient at any of its {len(params)} parameters",
+                "call backward() before it; is it the optimizer of this model, made after the model was?",
+            )
+
+    def after_step(self, optimizer: Any) -> None:
+        self.steps += 1
+        if self.steps >= MANY:
+            self._say(MANY)
+
+    def end(self) -> None:
+        if self.steps:
+            self._say(1)
+
+    def _say(self, gradients: int) -> None:
+        # Only parameters of models: a leaf of one's own (an image, for a saliency map) is not meant to be learnt.
+        names: dict[int, str] = {}
+        for name, parameter in self.run.named_parameters():
+            if self.waiting.get(id(parameter), (None, 0))[1] >= gradients:
+                names.setdefault(id(parameter), name)
+        if names:
+            listed = ", ".join(list(names.values())[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+            self.find(
+                tuple(names),
+                f"gradients arrive at {listed}, but no optimizer changes them",
+                "make the optimizer after the model is complete, from model.parameters(); what is not to be learnt: "
+                "requires_grad_(False)",
+            )
+            for key in names:
+                del self.waiting[key]
+
+
+class BroadcastLoss(Rule):
+    """A difference of (N, 1) and (N,), one with a gradient and one without: it has N * N numbers.
+
+    (mse_loss and the other losses of two tensors warn of that themselves.)
+    """
+
+    def after_forward(self, node: Function, inputs: tuple, outputs: Any) -> None:
+        if node.name() not in ("Sub", "Div", "Mul") or not all(isinstance(x, Tensor) for x in inputs):
+            return
+        a, b = inputs
+        shapes = sorted((a.shape, b.shape), key=len)
+        column = len(shapes[0]) == 1 and shapes[1] == (*shapes[0], 1) and shapes[0][0] > 1
+        if column and a.requires_grad != b.requires_grad:
+            prediction, target = (a, b) if a.requires_grad else (b, a)
+            self.find(
+                _line(),
+                f"{prediction.shape} against {target.shape} gives {outputs.shape}: every prediction is compared with "
+                "every target",
+                "target.view_as(prediction), or prediction.squeeze(1)",
+            )
+
+
+class DeadReLU(Rule):
+    """Over 90 % of the units (channels) of a ReLU were 0 for every position of the last SAMPLES samples."""
+
+    SAMPLES = 64
+    UNITS = 8  # fewer are too few for a share
+
+    def __init__(self, run: Run):
+        super().__init__(run)
+        self.seen: dict[Any, tuple[Any, int]] = {}  # by place: which units were active, and the number of samples
+
+    def after_forward(self, node: Function, inputs: tuple, outputs: Any) -> None:
+        if node.name() != "ReLU" or outputs.ndim < 2 or outputs.shape[1] < self.UNITS or not is_grad_enabled():
+            return
+        y = outputs.data
+        place = self.run.path(), _line(), y.shape[1]
+        active = y.any(axis=tuple(axis for axis in range(y.ndim) if axis != 1))
+        before, samples = self.seen.get(place, (array_module(y).zeros_like(active), 0))
+        self.seen[place] = before | active, samples + len(y)
+        if samples + len(y) >= self.SAMPLES:
+            self._look(place)
+
+    def end(self) -> None:
+        for place in list(self.seen):
+            if self.seen[place][1] >= self.SAMPLES // 2:
+                self._look(place)
+
+    def _look(self, place: Any) -> None:
+        active, samples = self.seen.pop(place)
+        dead = int((~active).sum())
+        if dead > 0.9 * active.size:
+            path, line, _ = place
+            where = f"ReLU ({path})" if path else f"the ReLU in {line}"
+            self.find(
+                place,
+                f"{dead} of the {active.size} units of {where} were 0 for all of {samples} samples: no gradient passes",
+                "a lower learning rate, He initialization (nn.init.kaiming_normal_), normalized inputs, or LeakyReLU",
+            )
+
+
+class FirstLoss(Rule):
+    """The first cross-entropy with a gradient is far above log C. (Below is fine: the model may have been trained.)"""
+
+    def __init__(self, run: Run):
+        super().__init__(run)
+        self.seen: set[int] = set()  # numbers of classes
+
+    def after_forward(self, node: Function, inputs: tuple, outputs: Any) -> None:
+        if node.name() not in ("CrossEntropy", "NLLLoss") or node.options.get("reduction") != "mean":
+            return
+        x = inputs[0]
+        classes = x.shape[1] if x.ndim > 1 else x.shape[0]
+        if not x.requires_grad or classes in self.seen or classes < 2:
+            return
+        self.seen.add(classes)
+        loss, guessing = float(outputs.data), math.log(classes)
+        if loss > 1.5 * guessing + 0.5:
+            self.find(
+                classes,
+                f"the first loss is {loss:.3g}, guessing among {classes} classes has log {classes} = {guessing:.3g}",
+                "the scores are too large at the start: images / 255 and normalized, smaller weights in the last layer",
+            )
+
+
+def _line() -> str:
+    """The user's line that runs: train.py:42."""
+    source = users_line(user_stack())
+    return source.name if source else ""
+
+
+RULES = (StaleGradients, SoftmaxTwice, TrainMode, NotInOptimizer, BroadcastLoss, DeadReLU, FirstLoss)

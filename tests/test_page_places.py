@@ -1,0 +1,89 @@
+"""Where the page of a tape turns up by itself: beside a failing test, and in a notebook."""
+
+import html
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from minidl import nn, randn
+from minidl.debug import Stepper
+
+ROOT = Path(__file__).resolve().parent.parent
+
+TEST = """
+import minidl
+from minidl import nn
+
+def test_wrong():
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU())
+    y = model(minidl.ones(1, 1, 5, 5)).sum()
+    y.backward()
+    assert model[0].weight.grad.shape == (9,)
+
+def test_right():
+    assert float(minidl.ones(2).sum()) == 2
+
+def test_wrong_without_an_operation():
+    assert 1 + 1 == 3
+"""
+
+
+def run(folder, *options):
+    (folder / "test_mine.py").write_text(TEST, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "minidl.debug.pytest_plugin", *options, "test_mine.py"]
+    paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    environment = os.environ | {"PYTHONPATH": paths}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_a_failing_test_leaves_a_page(tmp_path):
+    done = run(tmp_path, "--minidl-trace=pages")
+    assert done.returncode == 1 and "2 failed, 1 passed" in done.stdout
+    (path,) = (tmp_path / "pages").iterdir()
+    assert path.name == "test_mine.py-test_wrong.html" and path.name in done.stdout
+    text = path.read_text(encoding="utf-8")
+    assert "<title>test_mine.py::test_wrong</title>" in text and "AssertionError" in text
+    assert '"op":"Conv2d"' in text and '"phase":"backward"' in text
+
+
+def test_nobody_asked_for_pages(tmp_path):
+    assert "2 failed, 1 passed" in run(tmp_path).stdout
+    assert [path.name for path in tmp_path.glob("**/*.html")] == []
+
+
+def test_a_stepper_shows_the_page_at_its_event():
+    model = nn.Sequential(nn.Linear(3, 2), nn.Tanh())
+    x = randn(4, 3)
+    with Stepper(lambda: model(x).sum().backward(), model) as stepper:
+        assert "No operation" in stepper._repr_html_()
+        stepper.run_until("op:Tanh")
+        stepper.step()
+        shown = stepper._repr_html_()
+    page = html.unescape(re.fullmatch(r'<iframe srcdoc="([^"]*)" .*></iframe>', shown, re.DOTALL)[1])
+    assert page.startswith("<!DOCTYPE html>") and '"start":1,' in page
+    assert '"op":"Linear"' in page and '"op":"Tanh"' in page and '"op":"Sum"' not in page
+
+
+@pytest.mark.page
+def test_a_notebook_shows_it():
+    nbclient = pytest.importorskip("nbclient", reason="needs nbclient and ipykernel: make test-page")
+    pytest.importorskip("ipykernel", reason="needs nbclient and ipykernel: make test-page")
+    nbformat = pytest.importorskip("nbformat")
+    cell = """
+import minidl
+from minidl import nn
+from minidl.debug import Stepper
+model = nn.Sequential(nn.Linear(3, 2), nn.Tanh())
+stepper = Stepper(lambda: model(minidl.ones(4, 3)).sum().backward(), model)
+stepper.run_until("phase:bwd")
+stepper.step()
+stepper
+"""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
+    nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+    (output,) = notebook.cells[0].outputs
+    assert '"op":"Tanh"' in html.unescape(output["data"]["text/html"])
