@@ -191,7 +191,7 @@ def freeze(model):
     """Train mode, with the running statistics."""
     model.train()
     for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
+        if isinstance(module, nn.SyncBatchNorm):
             module.eval()
 
 
