@@ -97,8 +97,7 @@ def init_process_group(
     """Join the group of all processes. Every process calls it once, before the other verbs.
 
     backend         "mpi": the processes that `mpiexec -n K` started, through mpi4py; arrays of a GPU go by the host.
-                    "nccl": one GPU each, through cupyx.distributed. It is written after CuPy's documentation, and was
-                    never run on several GPUs.
+                    "nccl": one GPU each, through cupyx.distributed. It has run on one GPU; there were never several.
     init_method     for "nccl": where rank 0 can be reached, "tcp://HOST:PORT"; else $MASTER_ADDR and $MASTER_PORT
     timeout         how long a rank waits for the others before it gives up: 30 minutes
     world_size, rank    for "nccl", else $WORLD_SIZE and $RANK (or mpiexec's own). MPI knows them
@@ -118,7 +117,7 @@ def init_process_group(
                 help = "leave it out: `mpiexec -n K` decides"
                 raise ValueError(explain("init_process_group", f"{name} is {given}, and MPI says {known}", help=help))
     elif backend == "nccl":
-        group = NCCLGroup(seconds, init_method, world_size, rank, get_node_local_rank(0))
+        group = NCCLGroup(seconds, init_method, world_size, rank, get_node_local_rank(-1))
     else:
         raise ValueError(
             explain("init_process_group", f"unknown backend {backend!r}", help='"mpi", or "nccl" between GPUs')

@@ -16,6 +16,7 @@ import numpy
 
 from minidl.backend import array_module, on_cpu, transfer
 from minidl.distributed.errors import DistBackendError
+from minidl.distributed.uncaught import end_job_at_uncaught
 from minidl.errors import explain
 
 SPIN = 1.0  # seconds of asking without a pause; who waits longer than that waits for something slow
@@ -41,8 +42,7 @@ class MPIGroup:
         self.rank, self.size = self.comm.Get_rank(), self.comm.Get_size()
         self.messages = 0  # begun here: the same number on every rank that has come as far
         self._ops = {"sum": self.MPI.SUM, "prod": self.MPI.PROD, "min": self.MPI.MIN, "max": self.MPI.MAX}
-        self._excepthook = sys.excepthook
-        sys.excepthook = self._end_the_job
+        self._forget = end_job_at_uncaught(self)
 
     def all_reduce(self, array: Any, op: str = "sum", *, apart: bool = False) -> MPIWork:
         host, finish = _on_host(array)
@@ -67,7 +67,7 @@ class MPIGroup:
 
     def close(self) -> None:
         """Give MPI back what it lent. The processes leave MPI itself when they end."""
-        sys.excepthook = self._excepthook
+        self._forget()
         for comm in (self.comm, self.apart, self.notes):
             comm.Free()
 
@@ -76,12 +76,6 @@ class MPIGroup:
         sys.stdout.flush()
         sys.stderr.flush()
         self.MPI.COMM_WORLD.Abort(code)
-
-    def _end_the_job(self, kind: type[BaseException], error: BaseException, traceback: Any) -> None:
-        print(f"rank {self.rank} of {self.size}:", file=sys.stderr)
-        self._excepthook(kind, error, traceback)
-        if self.size > 1:
-            self.abort()
 
     # ------------------------------------------------------------------------------------------ who does not come
 
@@ -154,7 +148,7 @@ def _on_host(array: Any) -> tuple[numpy.ndarray, Callable[[], None]]:
     """The array in one piece in the host's memory, and what brings a result back to where it lay."""
     if on_cpu(array) and array.flags.c_contiguous:
         return array, lambda: None
-    host = numpy.ascontiguousarray(transfer(array, "cpu"))
+    host = numpy.asarray(transfer(array, "cpu"), order="C")
 
     def finish() -> None:
         array[...] = host if on_cpu(array) else array_module(array).asarray(host)

@@ -39,13 +39,15 @@ class Bucket:
         """Wait for every gradient anew."""
         self.work = None
         self.waiting = set(self._places)
+        self.present[...] = 1
 
     def take(self, parameter: Parameter) -> None:
         """Copy its gradient in; zeros where it has none."""
         number, part = self._places[id(parameter)]
         gradient = parameter.grad
         part[...] = 0 if gradient is None else gradient.data
-        self.present[number] = gradient is not None
+        if gradient is None:
+            self.present[number] = 0
         self.waiting.discard(id(parameter))
 
     def send(self, group: Group) -> None:
@@ -56,12 +58,11 @@ class Bucket:
         assert self.work is not None
         self.work.wait()
         self.buffer *= share
-        anywhere = self.present.tolist()
         for parameter in self.parameters:
             number, part = self._places[id(parameter)]
             if parameter.grad is not None:
                 parameter.grad.data[...] = part
-            elif anywhere[number]:
+            elif self.present[number]:  # on another rank
                 parameter.grad = parameter.detach().clone()
                 parameter.grad.data[...] = part
 

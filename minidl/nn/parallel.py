@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy
 
+from minidl.backend import array_module
 from minidl.distributed.group import Group, current_group
 from minidl.errors import explain
 from minidl.function import Function
@@ -186,16 +187,17 @@ def _tensors_in(outputs: Any) -> Iterable[Tensor]:
 
 
 def _broadcast(group: Group, tensors: list[Tensor]) -> None:
-    """Make `tensors` those of rank 0: one message for each dtype."""
-    for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
-        of_this = [tensor for tensor in tensors if tensor.dtype == dtype]
-        flat = numpy.concatenate([tensor.detach().cpu().numpy().reshape(-1) for tensor in of_this])
+    """Make `tensors` those of rank 0: one message for each dtype and device."""
+    for kind in dict.fromkeys((tensor.dtype, tensor.device) for tensor in tensors):
+        arrays = [tensor.data for tensor in tensors if (tensor.dtype, tensor.device) == kind]
+        flat = array_module(arrays[0]).concatenate([array.reshape(-1) for array in arrays])
         group.broadcast(flat, 0).wait()
         if group.rank == 0:
             continue
-        ends = numpy.cumsum([tensor.numel() for tensor in of_this])[:-1]
-        for tensor, part in zip(of_this, numpy.split(flat, ends), strict=True):
-            tensor.data[...] = Tensor(part.reshape(tensor.shape)).to(tensor.device).data
+        start = 0
+        for array in arrays:
+            array[...] = flat[start : start + array.size].reshape(array.shape)
+            start += array.size
 
 
 def _check_same_everywhere(group: Group, module: Module) -> None:
