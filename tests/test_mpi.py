@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy
 import pytest
 
+import minidl
 from minidl.checkpoint import read_checkpoint
 from tests import mpi_worker
 from tests.trainings import log_lines
@@ -41,102 +43,89 @@ def mpiexec(size, *command, timeout=120, check=True, **options):
     return done
 
 
-def start_of(size):
+def start_of(size, *options):
+    """How `size` processes begin, and their environment."""
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     # A container's user is often root, and it may have fewer cores than processes.
-    options = ["--oversubscribe", "--bind-to", "none"] + (["--allow-run-as-root"] if os.name == "posix" else [])
-    return [MPIEXEC, *options, "-n", str(size), sys.executable, "-m"], environment
+    more = ["--oversubscribe", "--bind-to", "none"] + (["--allow-run-as-root"] if os.name == "posix" else [])
+    return [MPIEXEC, *more, "-n", str(size), *map(str, options), sys.executable, "-m"], environment
 
 
-def scenario(size, name, folder, **options):
-    return mpiexec(size, "tests.mpi_worker", name, folder, **options)
+# ----------------------------------------------------------------------------------------------------- scenarios
 
-
-# ------------------------------------------------------------------------------------------------------ the verbs
-
-
-@pytest.mark.parametrize("size", [1, 3])
-def test_verbs(size, tmp_path):
-    scenario(size, "verbs", tmp_path)
-
-
-@pytest.mark.parametrize("size", [1, 2, 3])
-def test_gradients_are_those_of_the_whole_batch(size, tmp_path):
-    scenario(size, "gradients", tmp_path)
-
-
-# ---------------------------------------------------------------------------------------------------- trainings
+# Of mpi_worker.py, by the number of processes: each number is started once, for all of its scenarios in turn.
+SCENARIOS = {
+    1: ["verbs", "gradients", "same_as_one"],
+    2: ["gradients", "overlap", "same_as_one", "resumes"],
+    3: ["verbs", "gradients", "overlap", "same_as_one", "local_statistics", "not_finite", "stop_together"],
+    4: ["same_as_one"],
+}
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory):
+def start(tmp_path_factory):
+    """start(size): the folder of the scenarios, and what came of their processes."""
+
+    @cache
+    def start(size):
+        folder = tmp_path_factory.mktemp(f"with{size}")
+        return folder, mpiexec(size, "tests.mpi_worker", folder, *SCENARIOS[size], check=False)
+
+    return start
+
+
+@pytest.mark.parametrize(("size", "name"), [(size, name) for size, names in SCENARIOS.items() for name in names])
+def test_scenario(size, name, start):
+    folder, done = start(size)
+    assert (folder / f"{name}.done").exists(), f"{done.stdout}\n{done.stderr}"
+    if name == SCENARIOS[size][-1]:
+        assert done.returncode == 0, done.stderr
+    if name == "not_finite":
+        assert len(list(folder.glob("rank*"))) == size
+
+
+@pytest.fixture(scope="module")
+def alone():
     """What a single process ends with, without MPI."""
-    path = tmp_path_factory.mktemp("alone") / "weights.npz"
-    program = (
-        "import numpy, sys; from tests import mpi_worker as w; t = w.training(sync=False); t.run(); "
-        "numpy.savez(sys.argv[1], **w.result(t))"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, "-c", program, str(path)], env=environment, check=True, timeout=MINUTE)
-    return dict(numpy.load(path))
+    trained = mpi_worker.training(sync=False)
+    trained.run()
+    minidl.set_default_dtype(minidl.float32)
+    return mpi_worker.result(trained)
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 4])
-def test_ranks_give_the_weights_of_one_process(size, tmp_path, alone):
-    scenario(size, "same_as_one", tmp_path)
-    state = numpy.load(tmp_path / "weights.npz")
+@pytest.mark.parametrize("size", SCENARIOS)
+def test_processes_give_the_weights_of_one(size, start, alone):
+    """K processes with synchronised batch norm, against one with the whole batches, to 1e-12 in float64."""
+    folder, _ = start(size)
+    state = numpy.load(folder / "weights.npz")
     assert set(state) == set(alone)
     for name, expected in alone.items():
         numpy.testing.assert_allclose(state[name], expected, rtol=1e-12, atol=1e-12, err_msg=name)
     assert len(alone["history.test_loss"]) == mpi_worker.EPOCHS
 
 
-def test_local_statistics(tmp_path):
-    scenario(3, "local_statistics", tmp_path)
-
-
-def test_a_nan_on_one_rank(tmp_path):
-    scenario(3, "not_finite", tmp_path)
-    assert len(list(tmp_path.glob("rank*"))) == 3
-
-
-def test_one_rank_stops_all(tmp_path):
-    scenario(3, "stop_together", tmp_path)
-
-
-def test_resumed_to_the_last_bit(tmp_path):
-    scenario(2, "resumes", tmp_path)
-
-
-# ------------------------------------------------------------------------------------------------------- failures
-
-EXPECTED = {
-    "raises": "ValueError: this rank has a bug",
-    "killed": "rank 2 .* exited on\\s+signal 9",
-    "hangs": "rank [01] waited 4 seconds: rank 2 of 3 did not come",
-    "stopped": "rank [01] waited 4 seconds: rank 2 of 3 did not come",
-}
-
-
-@pytest.mark.parametrize("how", EXPECTED)
-@pytest.mark.skipif(os.name != "posix", reason="signals are sent")
-def test_a_rank_that_fails_ends_the_job(how, tmp_path):
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("raises", "ValueError: this rank has a bug"),
+        ("hangs", "rank [01] waited 2 seconds: rank 2 of 3 did not come"),
+    ],
+    ids=["raises", "hangs"],
+)
+def test_a_rank_that_fails_ends_the_job(how, expected, tmp_path):
     began = time.monotonic()
-    done = scenario(3, how, tmp_path, check=False, timeout=MINUTE)
+    done = mpiexec(3, "tests.mpi_worker", tmp_path, how, check=False, timeout=MINUTE)
     assert done.returncode != 0
     assert time.monotonic() - began < MINUTE / 2
-    assert re.search(EXPECTED[how], done.stderr + done.stdout), done.stderr
+    assert re.search(expected, done.stderr + done.stdout), done.stderr
 
 
 # ----------------------------------------------------------------------------------------------------- the command
 
 digits = pytest.mark.skipif(importlib.util.find_spec("sklearn") is None, reason="scikit-learn is not installed")
-OPTIONS = ["train", "lenet5", "--data", "digits", "--batch-size", "250", "--lr", "0.05", "--epochs", "2"]
+EPOCHS = 3  # of six steps
+OPTIONS = ["train", "lenet5", "--data", "digits", "--batch-size", "250", "--lr", "0.01", "--epochs", str(EPOCHS)]
 MPI = ["--distributed", "mpi"]
-
-
-def minidl(size, *arguments, **options):
-    return mpiexec(size, "minidl", *arguments, **options)
 
 
 def weights(folder):
@@ -162,79 +151,95 @@ def whole(tmp_path_factory):
 @digits
 def test_command(tmp_path, whole):
     """Three processes train as one would, and the first alone speaks and writes."""
-    done = minidl(3, *OPTIONS, *MPI, "--out", "run", cwd=tmp_path)
+    (tmp_path / "first").mkdir()
+    (tmp_path / "others").mkdir()
+    line, environment = start_of(1, "--wdir", tmp_path / "first")
+    rest, _ = start_of(2, "--wdir", tmp_path / "others")
+    command = ["minidl", *OPTIONS, *MPI, "--out", "run"]
+    done = subprocess.run(
+        [*line, *command, ":", *rest[rest.index("-n") :], *command], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
     assert done.stdout.count("lenet5 on digits") == done.stdout.count("Confusion matrix") == 1
     assert "mpiexec -n 3 minidl train --resume run --distributed mpi" in done.stdout
     assert "3 processes (mpi), each with its part of every batch" in done.stdout
-    assert_close(weights(tmp_path / "run"), weights(whole))
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {path.name for path in whole.iterdir()}
-    ours, theirs = (
-        [line for line in log_lines(folder) if line["event"] == "epoch"] for folder in (tmp_path / "run", whole)
-    )
+    assert not list((tmp_path / "others").iterdir())
+    folder = tmp_path / "first" / "run"
+    assert {path.name for path in folder.iterdir()} == {path.name for path in whole.iterdir()}
+    assert_close(weights(folder), weights(whole))
+    ours, theirs = ([line for line in log_lines(run) if line["event"] == "epoch"] for run in (folder, whole))
     for our, their in zip(ours, theirs, strict=True):
         assert our["test_accuracy"] == pytest.approx(their["test_accuracy"], abs=1 / 360 + 1e-9)
         assert our["train_loss"] == pytest.approx(their["train_loss"], rel=1e-4)
 
 
 @digits
-def test_resumed_with_another_number_of_processes(tmp_path, whole):
-    """2, then 3, then 1 without MPI: the run is the one that it would have been."""
-    stopped = minidl(2, *OPTIONS, *MPI, "--out", "run", "--max-steps", "4", cwd=tmp_path)
-    assert "mpiexec -n 2 minidl train --resume run --distributed mpi" in stopped.stdout
-    minidl(3, "train", "--resume", "run", *MPI, "--max-steps", "9", cwd=tmp_path)
-    command = [sys.executable, "-m", "minidl", "train", "--resume", "run"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=120)
-    assert_close(weights(tmp_path / "run"), weights(whole))
-
-
-@digits
-def test_errors_are_said_once(tmp_path):
-    for arguments, text in (
-        (["train", "lenet6", "--data", "digits"], "lenet6"),
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["lenet6", "--data", "digits"], "lenet6"),  # the first notices it
         (
-            ["train", "lenet5", "--data", "digits", "--batch-size", "2"],
-            "a batch of 1 samples cannot be shared out to 3",
-        ),
-    ):
-        done = minidl(3, *arguments, *MPI, cwd=tmp_path, check=False)
-        assert done.returncode == 1
-        assert done.stderr.count("minidl train: error: ") == 1 and text in done.stderr, done.stderr
+            ["lenet5", "--data", "digits", "--batch-size", "2"],
+            "1,437 images in batches of 2 leave 1 for the last one",
+        ),  # all do
+    ],
+)
+def test_errors_are_said_once(arguments, text, tmp_path):
+    done = mpiexec(2, "minidl", "train", *arguments, *MPI, cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("minidl train: error: ") == 1 and text in done.stderr, done.stderr
 
 
 @digits
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent")
-@pytest.mark.parametrize("name", ["SIGKILL", "SIGSTOP"])
-def test_a_process_that_dies_or_hangs_in_the_middle(name, tmp_path, whole):
-    """The job ends within a minute and says so; the run goes on from its checkpoint, with one process less."""
-    line, environment = start_of(3)
-    command = [*line, "minidl", *OPTIONS, *MPI, "--out", "run", "--timeout", "5s", "--save-every", "1"]
-    with subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as job:
-        victim = wait_for_step(tmp_path / "run", job)
-        os.kill(victim, getattr(signal, name))
+def test_killed_stuck_and_resumed_with_other_numbers_of_processes(tmp_path, whole):
+    """3 processes, one of which dies; 2 that go on, one of which hangs; then one alone, without MPI.
+
+    Each failure ends the job within a minute, and says what it was; in the end the run is what it would have been.
+    """
+    folder = tmp_path / "run"
+    errors = broken_off(3, signal.SIGKILL, folder, *OPTIONS, "--out", "run")
+    assert re.search(r"exited on\s+signal 9", errors), errors
+    errors = broken_off(2, signal.SIGSTOP, folder, "train", "--resume", "run")
+    assert re.search(r"rank [01] waited 3 seconds: rank [01] of 2 did not come", errors), errors
+    assert re.search(r"minidl train --resume run", errors), errors
+    steps = read_checkpoint(folder / "last.safetensors")[0]["state"]["training"]["position"]["step"]
+    assert 2 <= steps < 6 * EPOCHS
+    command = [sys.executable, "-m", "minidl", "train", "--resume", "run"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=120)
+    assert_close(weights(folder), weights(whole))
+
+
+def broken_off(size, number, folder, *options):
+    """Train in `folder` until something is saved, then send the signal to the last process. Returns what was said."""
+    line, environment = start_of(size)
+    command = [*line, "minidl", *options, *MPI, "--timeout", "3s", "--save-every", "1"]
+    before = saved(folder)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=folder.parent, env=environment, text=True, **pipes) as job:
+        until = time.monotonic() + MINUTE
+        while saved(folder) == before:
+            assert job.poll() is None and time.monotonic() < until
+            time.sleep(0.005)
+        os.kill(max(processes_in(folder.parent)), number)
         began = time.monotonic()
         _, errors = job.communicate(timeout=MINUTE)
-        assert time.monotonic() - began < MINUTE
+        assert time.monotonic() - began < MINUTE / 2
     assert job.returncode != 0
-    if name == "SIGKILL":
-        assert re.search(r"exited on\s+signal 9", errors), errors
-    else:
-        assert re.search(r"rank [012] waited 5 seconds: rank [012] of 3 did not come", errors), errors
-        assert re.search(r"minidl train --resume run", errors), errors
-    minidl(2, "train", "--resume", "run", *MPI, cwd=tmp_path)
-    assert_close(weights(tmp_path / "run"), weights(whole))
+    return errors
 
 
-def wait_for_step(folder, job):
-    """The number of one of the job's processes, once there is a checkpoint."""
-    until = time.monotonic() + MINUTE
-    while not (folder / "last.safetensors").exists():
-        assert job.poll() is None and time.monotonic() < until
-        time.sleep(0.01)
+def saved(folder):
+    """When the last checkpoint was written; None before the first."""
+    path = folder / "last.safetensors"
+    return path.stat().st_mtime_ns if path.exists() else None
+
+
+def processes_in(folder):
+    """The numbers of the processes that train in `folder`."""
     listed = subprocess.run(["ps", "-A", "-o", "pid=,args="], capture_output=True, text=True, check=True).stdout
-    ours = re.escape(shlex.join(["-m", "minidl", *OPTIONS[:2]]))
-    pids = [int(line.split()[0]) for line in listed.splitlines() if re.search(ours, line) and "mpiexec" not in line]
-    mine = [pid for pid in pids if os.path.realpath(f"/proc/{pid}/cwd") == os.path.realpath(folder.parent)]
-    return max(mine or pids)
+    words = re.escape(shlex.join(["-m", "minidl", "train"]))
+    pids = [int(line.split()[0]) for line in listed.splitlines() if re.search(words, line) and "mpiexec" not in line]
+    mine = [pid for pid in pids if os.path.realpath(f"/proc/{pid}/cwd") == os.path.realpath(folder)]
+    return mine or pids

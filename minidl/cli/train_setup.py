@@ -203,10 +203,13 @@ def _train_loader(images: Any, batch_size: int, workers: int) -> DataLoader:
     """Shuffled; with several processes, the part of this one of each batch. CommandError: a batch is too small."""
     if not is_initialized():
         return DataLoader(images, batch_size, shuffle=True, num_workers=workers)
-    try:
-        parts = ShardedBatchSampler(BatchSampler(RandomSampler(images), batch_size, drop_last=False))
-    except ValueError as error:
-        raise CommandError(f"{str(error).splitlines()[0].partition(': ')[2]}: --batch-size N") from None
+    smallest = len(images) % batch_size or batch_size  # no batch is larger than the images
+    if smallest < get_world_size():
+        raise CommandError(
+            f"{len(images):,} images in batches of {batch_size} leave {smallest} for the last one, and each of the "
+            f"{get_world_size()} processes needs an image of every batch: another --batch-size, or fewer processes"
+        )
+    parts = ShardedBatchSampler(BatchSampler(RandomSampler(images), batch_size, drop_last=False))
     return DataLoader(images, batch_sampler=parts, num_workers=workers)
 
 

@@ -7,9 +7,11 @@ a rank that hangs is noticed, and MPI, which works only while it is called, move
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy
@@ -19,8 +21,12 @@ from minidl.distributed.errors import DistBackendError
 from minidl.distributed.uncaught import end_job_at_uncaught
 from minidl.errors import explain
 
-SPIN = 1.0  # seconds of asking without a pause; who waits longer than that waits for something slow
-PAUSE = 0.002  # seconds between two questions after that
+# Between two questions: for so many seconds of waiting nothing but a word to the system, for messages that are there at
+# once; then a short pause, in which another process has the core; and a longer one for who waits for something slow.
+EAGER, BUSY = 0.005, 1.0
+SHORT, LONG = 0.00005, 0.002
+
+_let_others_run: Callable[[], None] = getattr(os, "sched_yield", partial(time.sleep, 0))
 
 
 class MPIGroup:
@@ -115,7 +121,10 @@ class MPIWork:
                 raise DistBackendError(self._nobody_came(waited))
             if notes is None and waited > self._group.timeout / 2:
                 notes = self._group.tell_that_i_wait()
-            time.sleep(0 if waited < SPIN else PAUSE)  # 0: lets another process have the core, where there is one
+            if waited < EAGER:
+                _let_others_run()
+            else:
+                time.sleep(SHORT if waited < BUSY else LONG)
 
     def _nobody_came(self, waited: float) -> str:
         missing = self._group.missing()
