@@ -51,18 +51,18 @@ def dataset(count, seed):
     return TensorDataset(images, minidl.from_numpy(rng.integers(3, size=count)))
 
 
-def training(sync=True, dropout=0.0, epochs=EPOCHS):
-    """The same training on any number of processes, in float64."""
+def training(sync=True, dropout=0.0, epochs=EPOCHS, device="cpu", kind=None):
+    """The same training on any number of processes, in float64. kind: ShardedTraining where there is a group."""
     minidl.set_default_dtype(minidl.float64)
     minidl.manual_seed(0)
-    model = nn.Sequential(nn.Dropout(dropout), Net())
+    model = nn.Sequential(nn.Dropout(dropout), Net()).to(device)
     if sync:
         nn.SyncBatchNorm.convert_sync_batchnorm(model)
     data, test = dataset(IMAGES, 1), dataset(TEST_IMAGES, 2)
     batches = BatchSampler(RandomSampler(data), BATCH, drop_last=False)
-    kind = Training
-    if dist.is_initialized():
-        kind, batches = ShardedTraining, ShardedBatchSampler(batches)
+    kind = kind or (ShardedTraining if dist.is_initialized() else Training)
+    if kind is ShardedTraining:
+        batches = ShardedBatchSampler(batches)
         test = Subset(test, range(dist.get_rank(), len(test), dist.get_world_size()))
     return kind(
         model,
@@ -77,7 +77,7 @@ def training(sync=True, dropout=0.0, epochs=EPOCHS):
 def result(trained):
     """The weights and running statistics, and what the history says."""
     history = trained.history
-    state = {name: value.numpy().copy() for name, value in trained.model.state_dict().items()}
+    state = {name: value.cpu().numpy().copy() for name, value in trained.model.state_dict().items()}
     for name in ("train_loss", "train_accuracy", "test_loss", "test_accuracy"):
         state[f"history.{name}"] = numpy.array(getattr(history, name))
     return state

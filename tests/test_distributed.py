@@ -1,8 +1,12 @@
 """What of minidl.distributed works in a single process: samplers, hooks, buckets, errors. test_mpi.py has the rest."""
 
 import importlib.util
+import multiprocessing
+import os
+import socket
 import subprocess
 import sys
+import time
 import types
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +20,7 @@ from minidl import nn
 from minidl.cli.crew import Crew
 from minidl.data import BatchSampler, DataLoader, DistributedSampler, RandomSampler, ShardedBatchSampler
 from minidl.distributed import nccl
+from minidl.distributed.group import current_group
 from minidl.nn.gradient_buckets import buckets_of
 from minidl.nn.parallel import DistributedDataParallel
 from tests import mpi_worker
@@ -68,7 +73,7 @@ def test_the_command_without_mpi():
     assert Crew().command("minidl train --resume run") == "minidl train --resume run"
 
 
-# NCCL itself needs GPUs. A stand-in for CuPy, on NumPy, runs what stands in nccl.py with a single process.
+# NCCL itself needs GPUs: see test_nccl.py. A stand-in for CuPy, on NumPy, runs what stands in nccl.py with one process.
 
 
 class Stream:
@@ -89,11 +94,24 @@ class Event:
     def record(self, stream=None):
         self.recorded = True
 
-    def synchronize(self):
-        assert self.recorded
+
+class Device:
+    def __init__(self, number):
+        assert number == 0
+
+    def use(self):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
 
 
 class Communicator:
+    stopped = 0
+
     def all_reduce(self, in_array, out_array, op, stream):
         assert stream.waits_for and in_array.flags.c_contiguous
         out_array[...] = in_array
@@ -106,7 +124,7 @@ class Communicator:
         out_array.reshape(-1)[:count] = in_array.reshape(-1)
 
     def stop(self):
-        pass
+        Communicator.stopped += 1
 
 
 class CopyOnDevice(numpy.ndarray):
@@ -114,50 +132,94 @@ class CopyOnDevice(numpy.ndarray):
         return numpy.array(self)
 
 
-def test_nccl_with_a_stand_in_for_cupy(monkeypatch):
-    current = Stream()
-    runtime = types.SimpleNamespace(getDeviceCount=lambda: 1)
-    device = lambda number: types.SimpleNamespace(use=lambda: None)  # noqa: E731
-    cuda = types.SimpleNamespace(Stream=Stream, Event=Event, Device=device, runtime=runtime)
-    cuda.get_current_stream = lambda: current
+@pytest.fixture
+def cupy(monkeypatch):
+    """The stand-in; `connect` is its cupyx.distributed.init_process_group."""
+    cuda = types.SimpleNamespace(Stream=Stream, Event=Event, Device=Device)
+    cuda.runtime = types.SimpleNamespace(getDeviceCount=lambda: 1)
     cupy = types.SimpleNamespace(
         cuda=cuda,
-        asarray=lambda array: numpy.array(array).view(CopyOnDevice),
-        ascontiguousarray=lambda array: numpy.ascontiguousarray(array).view(CopyOnDevice),
+        asarray=lambda array, order=None: numpy.array(array, order=order).view(CopyOnDevice),
         zeros=lambda *shape: numpy.zeros(*shape).view(CopyOnDevice),
+        connect=lambda *numbers, **options: Communicator(),
     )
+    module = types.SimpleNamespace(init_process_group=lambda *numbers, **options: cupy.connect(*numbers, **options))
+    monkeypatch.setattr(nccl, "cupy_and_nccl", lambda: (cupy, module))
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "PMI_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    yield cupy
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+needs_fork = pytest.mark.skipif(os.name != "posix", reason="NCCL is for Linux, and so is how its group begins")
+
+
+@needs_fork
+def test_nccl_with_a_stand_in_for_cupy(monkeypatch, cupy):
     called = {}
 
-    def init_process_group(size, rank, **options):
-        called.update(options, size=size, rank=rank)
+    def connect(size, rank, **options):
+        called.update(options, size=size, rank=rank, start=multiprocessing.get_start_method())
         return Communicator()
 
-    module = types.SimpleNamespace(init_process_group=init_process_group)
-    monkeypatch.setattr(nccl, "cupy_and_nccl", lambda: (cupy, module))
-    for name, value in (("WORLD_SIZE", "1"), ("RANK", "0"), ("LOCAL_RANK", "0")):
+    cupy.connect = connect
+    for name, value in (("WORLD_SIZE", "1"), ("RANK", "0"), ("LOCAL_RANK", "4")):
         monkeypatch.setenv(name, value)
-    dist.init_process_group("nccl", "tcp://node7:29500", timeout=timedelta(seconds=5))
-    try:
-        assert called == {"backend": "nccl", "host": "node7", "port": 29500, "size": 1, "rank": 0}
-        x = minidl.arange(6).reshape(2, 3)
+    before, stopped = sys.excepthook, Communicator.stopped
+    start = multiprocessing.get_start_method(allow_none=True)
+    dist.init_process_group("nccl", "tcp://127.0.0.1:29500", timeout=timedelta(seconds=5))
+    assert called == {"backend": "nccl", "host": "127.0.0.1", "port": 29500, "size": 1, "rank": 0, "start": "fork"}
+    assert Communicator.stopped == stopped + 1, "the server is not needed any more"
+    assert multiprocessing.get_start_method(allow_none=True) == start and sys.excepthook is not before
+    x = minidl.arange(6).reshape(2, 3)
+    dist.all_reduce(x)
+    dist.broadcast(x, 0)
+    assert x.tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert dist.gather_texts("hello") == ["hello"]
+    dist.barrier()
+    assert dist.get_backend() == "nccl"
+    model = DistributedDataParallel(nn.Linear(2, 1), device_ids=["cpu"])
+    model(minidl.ones(3, 2)).sum().backward()
+    assert model.module.weight.grad.tolist() == [[3, 3]]
+    monkeypatch.setattr(Event, "done", False)
+    current_group().timeout = 0.05
+    with pytest.raises(dist.DistBackendError, match=r"all_reduce.*: rank 0 of 1 waited 0 seconds for the others"):
         dist.all_reduce(x)
-        dist.broadcast(x, 0)
-        assert x.tolist() == [[0, 1, 2], [3, 4, 5]]
-        assert dist.gather_texts("hello") == ["hello"]
-        dist.barrier()
-        assert dist.get_backend() == "nccl" and len(current.waits_for) >= 4
-        model = DistributedDataParallel(nn.Linear(2, 1), device_ids=["cpu"])
-        model(minidl.ones(3, 2)).sum().backward()
-        assert model.module.weight.grad.tolist() == [[3, 3]]
-    finally:
-        dist.destroy_process_group()
+    dist.destroy_process_group()
+    assert sys.excepthook is before
+
+
+@needs_fork
+def test_nccl_that_cannot_begin(cupy):
+    def begin(init_method="tcp://127.0.0.1:29501", size=2, rank=0):
+        dist.init_process_group("nccl", init_method, timedelta(seconds=0.1), size, rank)
+
+    cupy.connect = lambda *numbers, **options: time.sleep(0.5)
+    with pytest.raises(dist.DistBackendError, match=r"rank 0 of 2 did not find the others .* waited 0 seconds"):
+        begin()
+
+    def refused(*numbers, **options):
+        raise RuntimeError("TCPStore is not available")
+
+    cupy.connect = refused
+    with pytest.raises(
+        dist.DistBackendError, match=r"at 127.0.0.1:29501: TCPStore is not available\n  help: did every"
+    ):
+        begin()
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(RuntimeError, match=r"rank 0 cannot listen at 127.0.0.1:\d+: "):
+            begin(address)
     with pytest.raises(ValueError, match="cannot read init_method 'file:///x'"):
-        dist.init_process_group("nccl", "file:///x")
-    monkeypatch.delenv("RANK")
-    for name in ("OMPI_COMM_WORLD_RANK", "PMI_RANK"):
-        monkeypatch.delenv(name, raising=False)
+        begin("file:///x")
+    with pytest.raises(ValueError, match="Invalid rank 2, rank should be in the interval"):
+        begin(rank=2)
     with pytest.raises(ValueError, match="needs rank"):
-        dist.init_process_group("nccl")
+        dist.init_process_group("nccl", world_size=1)
+    assert not dist.is_initialized()
 
 
 # ------------------------------------------------------------------------------------------------------- gradients

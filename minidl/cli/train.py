@@ -288,9 +288,10 @@ def print_header(setup: Setup, folder: Path, crew: Crew, go_on: str) -> None:
     steps = f", {training.max_steps:,} steps" if training.max_steps else ""
     if crew.backend is not None:
         statistics = "all of them" if setup.settings.sync_batch_norm else "each"
+        who = "1 process" if crew.size == 1 else f"{crew.size} processes"
         print(
-            f"{crew.size} processes ({crew.backend}), each with its part of every batch; batch norm, if there is one, "
-            f"over the images of {statistics}"
+            f"{who} ({crew.backend}), each with its part of every batch; batch norm, if there is one, over the images "
+            f"of {statistics}"
         )
         # Now, for mpiexec swallows what a job says when it is stopped.
         print(f"stopped or broken off, it goes on, with any -n, by\n  {go_on}")

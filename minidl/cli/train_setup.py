@@ -196,7 +196,7 @@ def default_device() -> str:
     """The GPU, if there is one; with several processes on a machine, each takes its own."""
     if not minidl.cuda.is_available():
         return "cpu"
-    return f"cuda:{get_node_local_rank(0) % cuda_device_count()}" if is_initialized() else "cuda"
+    return f"cuda:{get_node_local_rank(get_rank()) % cuda_device_count()}" if is_initialized() else "cuda"
 
 
 def _train_loader(images: Any, batch_size: int, workers: int) -> DataLoader:

@@ -113,39 +113,54 @@ def test_response_norm_is_the_papers():
 # ------------------------------------------------------------------------------------------------- on two devices
 
 
-def both_networks():
-    """The thin grouped network, and the same with each half on a device of its own; both on the CPU, in float64."""
+def both_networks(*devices):
+    """The thin grouped network, and the same with each half on a device of its own, in float64."""
     grouped = spread(without_dropout(thin(alexnet, "AlexNetGrouped"))).double()
-    halves = alexnet.AlexNetTwoGPU(("cpu", "cpu"), num_classes=3, maps=(6, 4, 6, 4, 4), hidden=8).double()
+    halves = alexnet.AlexNetTwoGPU(devices, num_classes=3, maps=(6, 4, 6, 4, 4), hidden=8).double()
     for norm in (halves.gpu0.norm, halves.gpu1.norm, grouped.features.norm1, grouped.features.norm2):
         norm.alpha = 0.5  # the paper's is too small to be seen here
     halves.load_state_dict(alexnet.halves_of(grouped.state_dict()))
     return grouped, without_dropout(halves)
 
 
-def test_two_gpus_compute_the_grouped_network():
+on_gpu = [pytest.mark.gpu, pytest.mark.skipif(not minidl.cuda.is_available(), reason="no CUDA device, or no CuPy")]
+
+
+@pytest.mark.parametrize(
+    "devices",
+    [
+        ("cpu", "cpu"),
+        pytest.param(("cuda:0", "cuda:0"), marks=on_gpu),
+        pytest.param(("cpu", "cuda:0"), marks=on_gpu),
+        pytest.param(("cuda:0", "cpu"), marks=on_gpu),
+    ],
+    ids="-".join,
+)
+def test_two_gpus_compute_the_grouped_network(devices):
     """The same scores, and the same gradients of every parameter and of the image."""
-    grouped, halves = both_networks()
+    grouped, halves = both_networks(*devices)
+    for name, parameter in halves.named_parameters():
+        assert str(parameter.device) == devices[name.startswith("gpu1")], name
     x = random_images(2, 3, 227, 227).requires_grad_()
     cotangent = random_images(2, 3, seed=1)
     grouped(x).backward(cotangent)
     expected, x.grad = x.grad, None
     scores = halves(x)
-    scores.backward(cotangent)
-    numpy.testing.assert_allclose(scores.detach().numpy(), grouped(x).detach().numpy(), rtol=1e-11)
+    assert str(scores.device) == devices[0]
+    scores.backward(cotangent.to(devices[0]))
+    numpy.testing.assert_allclose(scores.detach().cpu().numpy(), grouped(x).detach().numpy(), rtol=1e-11)
     numpy.testing.assert_allclose(x.grad.numpy(), expected.numpy(), rtol=1e-9, atol=1e-12)
     gradients = alexnet.halves_of({name: parameter.grad for name, parameter in grouped.named_parameters()})
     assert set(gradients) == {name for name, _ in halves.named_parameters()}
     for name, parameter in halves.named_parameters():
-        assert numpy.abs(parameter.grad.numpy()).max() > 0, name
-        numpy.testing.assert_allclose(
-            parameter.grad.numpy(), gradients[name].numpy(), rtol=1e-9, atol=1e-12, err_msg=name
-        )
+        gradient = parameter.grad.cpu().numpy()
+        assert numpy.abs(gradient).max() > 0, name
+        numpy.testing.assert_allclose(gradient, gradients[name].numpy(), rtol=1e-9, atol=1e-12, err_msg=name)
 
 
 def test_every_operation_of_two_gpus_stays_on_one(monkeypatch):
     """Two placeholders: each tensor knows where it would be, `to` moves it, and no operation mixes the two."""
-    _, halves = both_networks()
+    _, halves = both_networks("cpu", "cpu")
     x = minidl.zeros(1, 3, 227, 227, dtype=minidl.float64)
     places, moved, kept = {}, [], []
 
