@@ -17,7 +17,9 @@ import numpy
 from numpy import ndarray
 
 from minidl import buffers, parallel
-from minidl.backend import array_module, float32, float64, int32, int64
+from minidl.algorithm import with_kernels
+from minidl.backend import array_module, float32, float64, int32, int64, on_cpu, on_device_of
+from minidl.gpu import elementwise as gpu
 from minidl.parallel import parallel_map, slices
 
 PIECE = 1 << 17  # elements: long enough that threads do not wait for each other, short enough for a core's caches
@@ -46,7 +48,10 @@ def is_large(array: Any) -> bool:
 def add(a: Any, b: Any, out: Any = None) -> Any:
     """a + b, of arrays or numbers. `out`: the array of the result's shape and dtype to write it into."""
     if not (is_large(a) and type(b) is ndarray and a.shape == b.shape and a.dtype == b.dtype):
-        return a + b
+        if on_cpu(a):
+            return a + b
+        with on_device_of((a,)):
+            return array_module(a).add(a, b, out=out)
     result = buffers.empty_like(a) if out is None else out
     pieces, (y, a, b) = _matching_pieces(result, a, b)
     parallel_map(lambda piece: numpy.add(a[piece], b[piece], out=y[piece]), pieces, result.size)
@@ -81,6 +86,8 @@ def masked(gradient: Any, mask: Any) -> Any:
     dtype = gradient.dtype
     if gradient.size <= SMALL and type(gradient) is ndarray:
         return numpy.where(mask, gradient, ZEROS[dtype][0])
+    if with_kernels(gradient) and mask.shape == gradient.shape:
+        return gpu.masked(gradient, mask)
     bits = BITS[dtype]
     if gradient.size < parallel.LARGE or type(gradient) is not ndarray or mask.shape != gradient.shape:
         return (gradient.view(bits) * mask.astype(bool).astype(bits)).view(dtype)

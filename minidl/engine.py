@@ -17,8 +17,8 @@ from typing import Any
 
 from numpy import ndarray
 
-from minidl import parallel
-from minidl.backend import array_module, is_array
+from minidl import backend, parallel
+from minidl.backend import array_module, copied, is_array
 from minidl.buffers import owns_memory
 from minidl.elementwise import add, sum_to_shape
 from minidl.errors import describe
@@ -87,7 +87,11 @@ def walk(
         if events:
             yield "before", node, grad_outputs
         try:
-            grad_inputs = node.backward(*grad_outputs)
+            if backend.several_gpus:
+                with backend.on_device_of(grad_outputs):
+                    grad_inputs = node.backward(*grad_outputs)
+            else:
+                grad_inputs = node.backward(*grad_outputs)
             if type(grad_inputs) is not tuple:
                 grad_inputs = (grad_inputs,)
             if len(grad_inputs) != len(node.edges):
@@ -104,14 +108,14 @@ def walk(
                     before = arrived[index]
                     if before is None:
                         arrived[index] = gradient
-                    elif before.size < parallel.LARGE:
+                    elif type(before) is ndarray and before.size < parallel.LARGE:
                         arrived[index] = before + gradient
                     else:  # in place only what was made here: an operation may hand one array to two inputs
                         arrived[index] = add(before, gradient, out=before if (key, index) in sums else None)
                         sums.add((key, index))
                 else:
                     if user.keeps_gradient and not (node.gives_gradients_away and owns_memory(gradient)):
-                        gradient = gradient.copy()  # backward may hold it (a sum with another one is new anyway)
+                        gradient = copied(gradient)  # backward may hold it (a sum with another one is new anyway)
                     arrived = [None] * user.output_count
                     arrived[index] = gradient
                     waiting[key] = user, arrived

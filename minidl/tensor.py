@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy
 from numpy import ndarray
 
-from minidl import engine, ops
+from minidl import backend, engine, ops
 from minidl.backend import (
     CPU,
     array_module,
@@ -90,7 +90,11 @@ def apply(operation: type[Function], *inputs: Any, **options: Any) -> Any:
         if options.get("in_place"):
             before_change(arrays[0])
 
-    result = node.forward(*arrays, **options)
+    if backend.several_gpus:
+        with backend.on_device_of(arrays):
+            result = node.forward(*arrays, **options)
+    else:
+        result = node.forward(*arrays, **options)
 
     if recorded:
         node.edges = edges
@@ -193,7 +197,7 @@ class AccumulateGrad(Function):
                 explain("AccumulateGrad", message, {"gradient": grad_output, "leaf": leaf}, help="run forward again")
             )
         if self.hooks and self.hooks[0]:  # a hook may have kept the array
-            grad_output = grad_output.copy()
+            grad_output = backend.copied(grad_output)
         if leaf._grad is None:
             leaf._grad = _wrap(grad_output)
         else:

@@ -1,34 +1,29 @@
 """Batch normalization as it runs on a CPU: the formulae of normalization.py, a block of pixels at a time, on all cores.
 
-Here the batch is a matrix `rows` (m, C), a row for each pixel of each image (see channels_last.py). Each step reads it
-once, in blocks that stay in the cache through all of the arithmetic on them. What belongs to the channels is repeated
-for every row of a block first: NumPy computes with two arrays of one shape twice as fast as where it has to broadcast.
+x, dy and the results are (N, C, ...) and have their channels last in memory, so that a batch is a matrix `rows` (m, C)
+with a row for each pixel (see channels_last.py). Each step reads it once, in blocks that stay in the cache through all
+of the arithmetic on them. What belongs to the channels is repeated for every row of a block first: NumPy computes with
+two arrays of one shape twice as fast as where it has to broadcast.
 """
 
 from __future__ import annotations
 
-from minidl.algorithm import in_blocks
 from minidl.backend import array_module
 from minidl.buffers import workspace
-from minidl.ops.channels_last import row_blocks, rows_of, sum_of_block
+from minidl.ops.channels_last import images_like, row_blocks, rows_of, sum_of_block
 from minidl.parallel import parallel_map
 
 SAMPLE = 1 << 10  # rows
 
 
-def serves(x):
-    """True where the functions here can take the place of the plain formulae."""
-    return in_blocks(x) and x.size > 0
-
-
-def statistics(rows):
+def statistics(x):
     """The mean and the (biased) variance of each channel, in one pass:
 
         d = x - s,  mean = s + mean(d),  variance = mean(d^2) - mean(d)^2
 
     No digits are lost, since s is near the mean already: it is that of a sample.
     """
-    xp = array_module(rows)
+    xp, rows = array_module(x), rows_of(x)
     m, C = rows.shape
     near = rows[:: -(-m // SAMPLE)].mean(axis=0)
     blocks = row_blocks(rows)
@@ -46,10 +41,16 @@ def statistics(rows):
     return near + total, xp.maximum(squares / m - total * total, 0)
 
 
-def normalize(rows, mean, scale, bias, out):
-    """y = (x - mean) scale + bias, into the rows of `out`"""
-    xp = array_module(rows)
-    y = rows_of(out)
+def scales(variance, weight, eps):
+    """r = 1 / sqrt(variance + eps) and r weight."""
+    r = 1 / array_module(variance).sqrt(variance + eps)
+    return r, r if weight is None else r * weight
+
+
+def normalize(x, mean, scale, bias):
+    """y = (x - mean) scale + bias"""
+    xp, rows, result = array_module(x), rows_of(x), images_like(x)
+    y = rows_of(result)
     blocks = row_blocks(rows)
     mean, scale = _repeat(mean, blocks), _repeat(scale, blocks)
     bias = None if bias is None else _repeat(bias, blocks)
@@ -62,13 +63,13 @@ def normalize(rows, mean, scale, bias, out):
             part += bias[: x.size]
 
     parallel_map(of_block, blocks, rows.size)
-    return out
+    return result
 
 
-def gradient_sums(dy, rows, mean):
-    """sum(dy) and sum(dy (x - mean)) of each channel."""
-    xp = array_module(dy)
-    C = dy.shape[1]
+def gradient_sums(grad_output, x, mean, r):
+    """db = sum(dy), dw = sum(dy (x - mean)) r, and the mean_g and slope that input_gradient takes."""
+    xp, dy, rows = array_module(x), rows_of(grad_output), rows_of(x)
+    m, C = dy.shape
     blocks = row_blocks(dy)
     mean = _repeat(mean, blocks)
 
@@ -78,16 +79,15 @@ def gradient_sums(dy, rows, mean):
         product *= g
         return sum_of_block(g.reshape(-1, C)), sum_of_block(product.reshape(-1, C))
 
-    return _added(parallel_map(of_block, blocks, dy.size))
+    grad_bias, dots = _added(parallel_map(of_block, blocks, dy.size))
+    grad_weight = dots * r
+    return grad_bias, grad_weight, grad_bias / m, grad_weight * r / m
 
 
-def input_gradient(dy, rows, mean, mean_g, slope, scale, out):
-    """dx = scale (g - mean_g - (x - mean) slope), with g = dy since w stands in scale, into the rows of `out`
-
-    as dy scale - x slope scale + (mean slope - mean_g) scale.
-    """
-    xp = array_module(dy)
-    grad_x = rows_of(out)
+def input_gradient(grad_output, x, mean, mean_g, slope, scale):
+    """dx = scale (dy - mean_g - (x - mean) slope), as dy scale - x slope scale + (mean slope - mean_g) scale."""
+    xp, dy, rows, result = array_module(x), rows_of(grad_output), rows_of(x), images_like(x)
+    grad_x = rows_of(result)
     blocks = row_blocks(dy)
     of_x, shift, scale = (_repeat(v, blocks) for v in (-slope * scale, (mean * slope - mean_g) * scale, scale))
 
@@ -98,7 +98,7 @@ def input_gradient(dy, rows, mean, mean_g, slope, scale, out):
         part += xp.multiply(g, scale[: x.size], out=workspace("input_gradient", x.shape, x.dtype))
 
     parallel_map(of_block, blocks, dy.size)
-    return out
+    return result
 
 
 def _repeat(vector, blocks):

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 
+from minidl.algorithm import with_kernels
 from minidl.backend import array_module, empty, empty_like, memory_order
 from minidl.elementwise import masked, over_images
 from minidl.function import Function
+from minidl.gpu import pooling as gpu
 from minidl.ops.im2col import output_size, taps
 
 
@@ -30,12 +32,13 @@ class MaxPool2d(Function):
         self.x_shape = x.shape
         self.geometry = kernel_size, (OH, OW), stride, padding, dilation
         self.first_tap = kernel_size[0] * kernel_size[1] - 1
-        y = empty_like(x, x.shape[:-2] + (OH, OW))
-        winner = None
-        if return_indices or self.needs_input_grad[0]:
-            winner = array_module(x).empty_like(y, dtype="uint8" if self.first_tap < 256 else "int32")
-
-        over_images(lambda images: self._pool(x[images], y[images], None if winner is None else winner[images]), x)
+        of_tap = "uint8" if self.first_tap < 256 else "int32"
+        if with_kernels(x):
+            y, winner = gpu.max_pool(x, self.geometry, of_tap)
+        else:
+            y = empty_like(x, x.shape[:-2] + (OH, OW))
+            winner = empty_like(y, dtype=of_tap) if return_indices or self.needs_input_grad[0] else None
+            over_images(lambda images: self._pool(x[images], y[images], None if winner is None else winner[images]), x)
 
         self.save_for_backward(winner)
         return (y, self._indices(winner)) if return_indices else y
@@ -71,6 +74,8 @@ class MaxPool2d(Function):
 
     def backward(self, grad_output, _=None):
         (winner,) = self.saved_tensors
+        if with_kernels(grad_output):
+            return gpu.max_unpool(grad_output, winner, self.x_shape, self.geometry)
         grad_x = empty_like(grad_output, self.x_shape)
         over_images(lambda images: self._unpool(grad_output[images], winner[images], grad_x[images]), grad_output)
         return grad_x
@@ -119,12 +124,14 @@ class AvgPool2d(Function):
         self.x_shape = x.shape
         self.geometry = kernel_size, (OH, OW), stride, padding, (1, 1)
         if divisor_override is not None:
-            self.count = divisor_override
+            self.count = xp.full((OH, OW), divisor_override, x.dtype)
         else:
             rows, columns = (self._pixels_in_windows(i, count_include_pad) for i in range(2))
             count = [[row * column for column in columns] for row in rows]
             self.count = xp.asarray(count, x.dtype)  # (OH, OW)
 
+        if with_kernels(x):
+            return gpu.avg_pool(x, self.count, self.geometry)
         y = empty_like(x, x.shape[:-2] + (OH, OW))
 
         def pool(images):
@@ -145,6 +152,8 @@ class AvgPool2d(Function):
         return [min(start + kernel_size, highest) - max(start, lowest) for start in starts]
 
     def backward(self, grad_output):
+        if with_kernels(grad_output):
+            return gpu.avg_unpool(grad_output, self.count, self.x_shape, self.geometry)
         grad_x = empty_like(grad_output, self.x_shape)
 
         def unpool(images):

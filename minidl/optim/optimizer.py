@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from math import inf
 from typing import Any
 
-from minidl.backend import CPU, array_module, device_of, is_array, transfer
+from minidl.backend import CPU, array_module, device_of, is_array, on_device_of, transfer
 from minidl.errors import explain
 from minidl.events import observers
 from minidl.grad_mode import enable_grad
@@ -85,7 +85,8 @@ class Optimizer:
                 if param.grad is not None:
                     if observers:
                         self._before_update(param)
-                    self.update(param, param.grad.data, self.state[param], group)
+                    with on_device_of((param.data,)):
+                        self.update(param, param.grad.data, self.state[param], group)
                     mark_changed(param.data)  # a graph that still needs the old values is refused
                     for observer in observers:
                         observer.after_update(self, param)

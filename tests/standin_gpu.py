@@ -1,0 +1,290 @@
+"""A GPU that is none: the part of CuPy that minidl uses, on the host, and stricter than CuPy.
+
+Arrays are NumPy's in a shell. Whatever would wait for a GPU, copy from it unseen, or fail on it, is an error here: a
+NumPy function on such an array, a NumPy array or a list in one of the module's functions, an array of another device
+than the current one. `RawModule` compiles CUDA C with the machine's C++ compiler, each thread of a block as one of
+OpenMP where they wait for each other, so that the kernels of minidl/gpu run, slowly, in every test run.
+
+    with installed(): ...       minidl takes this for CuPy, with two GPUs
+"""
+
+import ctypes
+import functools
+import hashlib
+import re
+import shutil
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from unittest import mock
+
+import numpy
+
+COMPILER = shutil.which("g++") or shutil.which("clang++")
+
+CREATION = {"array", "asarray", "ascontiguousarray", "full", "arange", "zeros", "ones", "empty", "eye", "linspace"}
+METHODS = """all any argmax argmin argsort astype clip copy cumprod cumsum diagonal dot fill max mean min nonzero prod
+    ravel repeat reshape round sort squeeze std sum swapaxes take trace transpose var view item tolist""".split()  # noqa: SIM905
+OPERATORS = """add radd sub rsub mul rmul truediv rtruediv floordiv rfloordiv mod rmod pow rpow matmul rmatmul and rand
+    or ror xor rxor lshift rshift eq ne lt le gt ge neg pos abs invert divmod""".split()  # noqa: SIM905
+IN_PLACE = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor"]
+
+
+class Device:
+    current = 0
+
+    def __init__(self, id=None):
+        self.id = Device.current if id is None else id
+
+    def __enter__(self):
+        self.before, Device.current = Device.current, self.id
+        return self
+
+    def __exit__(self, *exception):
+        Device.current = self.before
+
+    def __eq__(self, other):
+        return self.id == other.id
+
+    def __hash__(self):
+        return self.id
+
+
+class ndarray:
+    __hash__ = None
+
+    def __init__(self, array, base=None, device=None):
+        self._array = array
+        self.base = base
+        self.device = Device(device)
+        self.data = SimpleNamespace(ptr=array.ctypes.data)
+
+    shape = property(lambda self: self._array.shape)
+    dtype = property(lambda self: self._array.dtype)
+    ndim = property(lambda self: self._array.ndim)
+    size = property(lambda self: self._array.size)
+    strides = property(lambda self: self._array.strides)
+    itemsize = property(lambda self: self._array.itemsize)
+    nbytes = property(lambda self: self._array.nbytes)
+    flags = property(lambda self: self._array.flags)
+    T = property(lambda self: self.transpose())
+
+    def __array__(self, *args, **kwargs):
+        raise TypeError("Implicit conversion to a NumPy array is not allowed. Use get()")
+
+    def __array_ufunc__(self, function, *args, **kwargs):
+        raise TypeError(f"numpy.{function.__name__} on an array of the GPU")
+
+    def __array_function__(self, function, *args, **kwargs):
+        raise TypeError(f"numpy.{function.__name__} on an array of the GPU")
+
+    def get(self):
+        return self._array.copy()
+
+    def __getattr__(self, name):
+        if name not in METHODS:
+            raise AttributeError(f"cupy.ndarray has no {name} that minidl may use")
+        method = getattr(self._array, name)
+
+        def call(*args, **kwargs):
+            result = method(*unwrap(args), **unwrap(kwargs))
+            return result if name in ("item", "tolist") else wrap(result, self)
+
+        return call
+
+    def __getitem__(self, index):
+        return wrap(self._array[unwrap(index)], self)
+
+    def __setitem__(self, index, value):
+        self._array[unwrap(index)] = unwrap(value)
+
+    def __len__(self):
+        return len(self._array)
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self):
+        return bool(self._array)
+
+    def __float__(self):
+        return float(self._array)
+
+    def __int__(self):
+        return int(self._array)
+
+    __index__ = __int__
+
+
+def _operator(name):
+    def operate(self, *others):
+        return wrap(getattr(self._array, name)(*unwrap(others)), self)
+
+    return operate
+
+
+def _in_place(name):
+    def operate(self, other):
+        getattr(self._array, name)(unwrap(other))
+        return self
+
+    return operate
+
+
+for _name in OPERATORS:
+    setattr(ndarray, f"__{_name}__", _operator(f"__{_name}__"))
+for _name in IN_PLACE:
+    setattr(ndarray, f"__i{_name}__", _in_place(f"__i{_name}__"))
+ndarray.__module__ = "cupy"
+
+
+def unwrap(value, host=False):
+    """The NumPy arrays inside; with `host`, NumPy's own arrays and lists may be there too."""
+    if isinstance(value, ndarray):
+        if value.device.id != Device.current:
+            raise RuntimeError(f"an array of GPU {value.device.id} in a computation on GPU {Device.current}")
+        return value._array
+    if isinstance(value, numpy.ndarray) and not host:
+        raise TypeError("Unsupported type <class 'numpy.ndarray'>")
+    if isinstance(value, (tuple, list)):
+        return type(value)(unwrap(item, host) for item in value)
+    if isinstance(value, dict):
+        return {key: unwrap(item, host) for key, item in value.items()}
+    return value
+
+
+def wrap(value, parent=None):
+    """NumPy's arrays and scalars as arrays of the GPU."""
+    if isinstance(value, (tuple, list)):
+        return type(value)(wrap(item, parent) for item in value)
+    if value is NotImplemented or not isinstance(value, (numpy.ndarray, numpy.generic)):
+        return value
+    array = numpy.asarray(value)
+    view = parent is not None and array.base is not None and numpy.may_share_memory(array, parent._array)
+    return ndarray(array, base=(parent if parent.base is None else parent.base) if view else None)
+
+
+class Module(ModuleType):
+    """`cupy`: NumPy's functions, of such arrays alone."""
+
+    def __getattr__(self, name):
+        function = getattr(numpy, name)
+        if not callable(function) or isinstance(function, type):
+            return function
+
+        def call(*args, **kwargs):
+            host = name in CREATION
+            if not host and isinstance(function, numpy.ufunc) and any(isinstance(a, list) for a in args):
+                raise TypeError("Unsupported type <class 'list'>")
+            out = kwargs.get("out")
+            result = function(*unwrap(args, host), **unwrap(kwargs))
+            parent = next(
+                (a for a in (*args, *(args[0] if args and type(args[0]) is tuple else ())) if isinstance(a, ndarray)),
+                None,
+            )
+            return out if out is not None else wrap(result, parent)
+
+        return call
+
+
+# ---------------------------------------------------------------------------------------------------- the kernels
+
+PRELUDE = """
+#include <cmath>
+#include <algorithm>
+using std::min; using std::max; using std::exp; using std::log; using std::pow; using std::sqrt;
+struct Three { unsigned x, y; };
+static thread_local Three threadIdx;
+static Three blockIdx, gridDim;
+#define __global__
+#define __device__ static
+#define __shared__ static
+#define __syncthreads() _Pragma("omp barrier")
+"""
+
+RUN = """
+extern "C" void run_{name}(unsigned grid_x, unsigned grid_y, {parameters}) {{
+    gridDim = {{grid_x, grid_y}};
+    for (unsigned by = 0; by < grid_y; by++) for (unsigned bx = 0; bx < grid_x; bx++) {{
+        blockIdx = {{bx, by}};
+        {threads} for (unsigned t = 0; t < THREADS; t++) {{ threadIdx = {{t, 0}}; {name}({arguments}); }}
+    }}
+}}
+"""
+
+
+@functools.cache
+def _compiled(code):
+    folder = Path(tempfile.mkdtemp(prefix="minidl-kernels-"))
+    source, library = folder / "kernels.cpp", folder / f"{hashlib.sha256(code.encode()).hexdigest()[:16]}.so"
+    source.write_text(code)
+    command = [COMPILER, "-std=c++17", "-O1", "-fopenmp", "-shared", "-fPIC", "-w", str(source), "-o", str(library)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return ctypes.CDLL(str(library))
+
+
+class RawModule:
+    def __init__(self, *, code, options=()):
+        self.parameters = {}
+        kernels = re.findall(r"KERNEL (\w+)\(([^)]*)\) \{(.*?)\n\}", code, re.DOTALL)
+        runs = []
+        for name, parameters, body in kernels:
+            waits = re.search(r"block_\w+\(|row_\w+\(", body)
+            names = ", ".join(re.findall(r"(\w+)\s*(?:,|$)", parameters))
+            threads = '_Pragma("omp parallel for num_threads(THREADS) schedule(static, 1)")' if waits else ""
+            runs.append(RUN.format(name=name, parameters=parameters, arguments=names, threads=threads))
+        self.library = _compiled("\n".join([PRELUDE, code, *runs]))
+
+    def get_function(self, name):
+        run = getattr(self.library, f"run_{name}")
+        run.restype = None
+
+        def kernel(grid, block, arguments):
+            passed = [
+                ctypes.c_void_p(a.data.ptr) if isinstance(a, ndarray) else SCALARS[a.dtype.char](a) for a in arguments
+            ]
+            assert all(a.device.id == Device.current for a in arguments if isinstance(a, ndarray))
+            x, y = (*grid, 1)[:2]
+            run(ctypes.c_uint(x), ctypes.c_uint(y), *passed)
+
+        return kernel
+
+
+SCALARS = {
+    "i": ctypes.c_int,
+    "l": ctypes.c_longlong,
+    "q": ctypes.c_longlong,
+    "f": ctypes.c_float,
+    "d": ctypes.c_double,
+    numpy.dtype(numpy.uintp).char: lambda number: ctypes.c_void_p(int(number)),
+}
+
+
+def module(devices=2):
+    """The stand-in for the module `cupy`."""
+    cupy = Module("cupy")
+    cupy.ndarray, cupy.RawModule = ndarray, RawModule
+    runtime = SimpleNamespace(getDeviceCount=lambda: devices, CUDARuntimeError=OSError)
+    cupy.cuda = SimpleNamespace(Device=Device, runtime=runtime)
+    return cupy
+
+
+@contextmanager
+def installed(devices=2):
+    """minidl takes the stand-in for CuPy, and runs kernels in blocks of few threads."""
+    from minidl import backend
+    from minidl.gpu import launch, normalization
+
+    cupy = module(devices)
+    with (
+        mock.patch.object(backend, "_cupy", lambda: cupy),
+        mock.patch.object(launch, "THREADS", 8),
+        mock.patch.object(normalization, "CHUNK", 16),
+        mock.patch.dict(launch._kernels, clear=True),
+    ):
+        launch._compiled.cache_clear()
+        yield cupy
+        launch._compiled.cache_clear()
