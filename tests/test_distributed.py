@@ -19,11 +19,14 @@ from minidl import distributed as dist
 from minidl import nn
 from minidl.cli.crew import Crew
 from minidl.data import BatchSampler, DataLoader, DistributedSampler, RandomSampler, ShardedBatchSampler
-from minidl.distributed import nccl
+from minidl.distributed import group, nccl
 from minidl.distributed.group import current_group
+from minidl.events import Observer, observing
 from minidl.nn.gradient_buckets import buckets_of
 from minidl.nn.parallel import DistributedDataParallel
-from tests import mpi_worker
+from minidl.nn.sync_batch_norm import SyncBatchNormalize
+from minidl.tensor import apply
+from tests import mpi_worker, standin_gpu
 from tests.benchmarks.distributed import Rates
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -253,6 +256,98 @@ def test_buckets_hold_every_parameter_once_from_the_end():
         assert len({parameter.dtype for parameter in bucket.parameters}) == 1
         assert bucket.buffer.nbytes <= 510_000 and bucket.buffer.dtype == bucket.parameters[0].dtype
     assert len(buckets) == 5  # four of float32, one of float64
+
+
+class OneRank:
+    """A group of one process, without MPI: the sums are there when they are asked for."""
+
+    backend, rank, size, timeout = "none", 0, 1, 1.0
+
+    def __init__(self):
+        self.verbs = []
+
+    def all_reduce(self, array, op="sum", *, apart=False):
+        self.verbs.append(("all_reduce", array))
+        return self
+
+    def broadcast(self, array, src):
+        self.verbs.append(("broadcast", array))
+        return self
+
+    def all_gather(self, out, array):
+        out.reshape(-1)[...] = array.reshape(-1)
+        return self
+
+    def is_completed(self):
+        return True
+
+    def wait(self):
+        pass
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def one_rank(monkeypatch):
+    one_rank = OneRank()
+    monkeypatch.setattr(group, "_group", one_rank)
+    return one_rank
+
+
+def test_buckets_leave_while_backward_runs(one_rank):
+    """Each leaves when its last gradient has arrived, before backward of the layers in front of it."""
+    model = DistributedDataParallel(
+        nn.Sequential(*[nn.Linear(8, 8) for _ in range(4)]), bucket_cap_mb=8 * 9 * 4 / 2**20
+    )
+    assert [len(bucket.parameters) for bucket in model._buckets] == [2, 2, 2, 2]
+    one_rank.verbs.clear()
+    log = []
+
+    class Watching(Observer):
+        def before_backward(self, node, grad_outputs):
+            if node.name() == "Linear":
+                log.append(len(one_rank.verbs))
+
+    with observing(Watching()):
+        model(minidl.ones(2, 8)).sum().backward()
+    assert log == [0, 1, 2, 3], (
+        "the buckets that had left when each Linear's backward began, from the last to the first"
+    )
+    assert [verb for verb, _ in one_rank.verbs] == ["all_reduce"] * 4
+
+
+@pytest.mark.skipif(standin_gpu.COMPILER is None, reason="no C++ compiler to run the kernels")
+@pytest.mark.parametrize("device", ["cuda:0", "cuda:1"])
+def test_on_the_stand_in_for_a_gpu(one_rank, device):
+    """Buckets, buffers and synchronised norms stay on the GPU of the model, also where that is not the current one."""
+
+    def trained(model, replica, device):
+        model.to(device)
+        x = minidl.from_numpy(numpy.random.default_rng(0).standard_normal((4, 2, 8, 8))).float().to(device)
+        replica(model)(x).sum().backward()
+        gradients = [parameter.grad for parameter in model.parameters()]
+        assert all(str(gradient.device) == device for gradient in gradients)
+        return [gradient.cpu().numpy() for gradient in gradients] + [buffer.cpu().numpy() for buffer in model.buffers()]
+
+    minidl.manual_seed(0)
+    state = mpi_worker.Net().state_dict()
+    expected = mpi_worker.Net()
+    expected.load_state_dict(state)
+    expected = trained(expected, lambda model: model, "cpu")
+    with standin_gpu.installed():
+        ours = mpi_worker.Net()
+        ours.load_state_dict(state)
+        ours = trained(ours, lambda model: DistributedDataParallel(model, bucket_cap_mb=1e-3), device)
+        for our, their in zip(ours, expected, strict=True):
+            numpy.testing.assert_allclose(our, their, rtol=1e-4, atol=1e-5)
+        assert {type(array).__module__ for verb, array in one_rank.verbs if verb == "all_reduce"} == {"cupy"}
+        x, weight, bias = (minidl.randn(*shape).to(device).requires_grad_() for shape in ((3, 2, 4, 5), (2,), (2,)))
+        y, mean, _, count = apply(SyncBatchNormalize, x, weight, bias, eps=1e-5)
+        y.sum().backward()
+        assert {str(tensor.device) for tensor in (y, mean, x.grad, weight.grad, bias.grad)} == {device}
+        assert count.item() == 3 * 4 * 5
+        numpy.testing.assert_allclose(mean.cpu().numpy(), x.detach().cpu().numpy().mean((0, 2, 3)), rtol=1e-5)
 
 
 def test_sync_batch_norm_alone_is_batch_norm():

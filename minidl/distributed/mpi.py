@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy
 
-from minidl.backend import array_module, on_cpu, transfer
+from minidl.backend import array_module, on_cpu, on_device_of, transfer
 from minidl.distributed.errors import DistBackendError
 from minidl.distributed.uncaught import end_job_at_uncaught
 from minidl.errors import explain
@@ -160,6 +160,7 @@ def _on_host(array: Any) -> tuple[numpy.ndarray, Callable[[], None]]:
     host = numpy.asarray(transfer(array, "cpu"), order="C")
 
     def finish() -> None:
-        array[...] = host if on_cpu(array) else array_module(array).asarray(host)
+        with on_device_of((array,)):
+            array[...] = host if on_cpu(array) else array_module(array).asarray(host)
 
     return host, finish

@@ -9,9 +9,10 @@ Li et al., "PyTorch Distributed", VLDB 2020, arXiv:2006.15704, sec. 3.2: bucketi
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
-from minidl.backend import empty
+from minidl.backend import empty, on_device_of
 from minidl.distributed.group import Group, Work
 from minidl.nn.parameter import Parameter
 
@@ -23,31 +24,34 @@ class Bucket:
 
     def __init__(self, parameters: Sequence[Parameter]):
         self.parameters = parameters
-        total = sum(parameter.numel() for parameter in parameters)
-        self.buffer = empty(parameters[0].data, (total + len(parameters),))
-        self.present = self.buffer[total:]
         self._places: dict[int, tuple[int, Any]] = {}  # by id: the number of a parameter, and its part of the buffer
-        start = 0
-        for number, parameter in enumerate(parameters):
-            part = self.buffer[start : start + parameter.numel()].reshape(parameter.shape)
-            self._places[id(parameter)] = number, part
-            start += parameter.numel()
         self.work: Work | None = None
         self.waiting: set[int] = set()  # the ids of those whose gradient is still to come
+        total = sum(parameter.numel() for parameter in parameters)
+        with on_device_of((parameters[0].data,)):
+            self.buffer = empty(parameters[0].data, (total + len(parameters),))
+            self.present = self.buffer[total:]
+            start = 0
+            for number, parameter in enumerate(parameters):
+                part = self.buffer[start : start + parameter.numel()].reshape(parameter.shape)
+                self._places[id(parameter)] = number, part
+                start += parameter.numel()
 
     def begin(self) -> None:
         """Wait for every gradient anew."""
         self.work = None
         self.waiting = set(self._places)
-        self.present[...] = 1
+        with self._on_its_device():
+            self.present[...] = 1
 
     def take(self, parameter: Parameter) -> None:
         """Copy its gradient in; zeros where it has none."""
         number, part = self._places[id(parameter)]
         gradient = parameter.grad
-        part[...] = 0 if gradient is None else gradient.data
-        if gradient is None:
-            self.present[number] = 0
+        with self._on_its_device():
+            part[...] = 0 if gradient is None else gradient.data
+            if gradient is None:
+                self.present[number] = 0
         self.waiting.discard(id(parameter))
 
     def send(self, group: Group) -> None:
@@ -57,14 +61,18 @@ class Bucket:
         """Wait for the sums, and make each `.grad` its sum times `share`. None stays what is None on every rank."""
         assert self.work is not None
         self.work.wait()
-        self.buffer *= share
-        for parameter in self.parameters:
-            number, part = self._places[id(parameter)]
-            if parameter.grad is not None:
-                parameter.grad.data[...] = part
-            elif self.present[number]:  # on another rank
-                parameter.grad = parameter.detach().clone()
-                parameter.grad.data[...] = part
+        with self._on_its_device():
+            self.buffer *= share
+            for parameter in self.parameters:
+                number, part = self._places[id(parameter)]
+                if parameter.grad is not None:
+                    parameter.grad.data[...] = part
+                elif self.present[number]:  # on another rank
+                    parameter.grad = parameter.detach().clone()
+                    parameter.grad.data[...] = part
+
+    def _on_its_device(self) -> AbstractContextManager:
+        return on_device_of((self.buffer,))
 
 
 def buckets_of(parameters: Iterable[Parameter], most: float) -> list[Bucket]:

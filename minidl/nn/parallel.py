@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy
 
-from minidl.backend import array_module
+from minidl.backend import array_module, on_device_of
 from minidl.distributed.group import Group, current_group
 from minidl.errors import explain
 from minidl.function import Function
@@ -190,14 +190,15 @@ def _broadcast(group: Group, tensors: list[Tensor]) -> None:
     """Make `tensors` those of rank 0: one message for each dtype and device."""
     for kind in dict.fromkeys((tensor.dtype, tensor.device) for tensor in tensors):
         arrays = [tensor.data for tensor in tensors if (tensor.dtype, tensor.device) == kind]
-        flat = array_module(arrays[0]).concatenate([array.reshape(-1) for array in arrays])
-        group.broadcast(flat, 0).wait()
-        if group.rank == 0:
-            continue
-        start = 0
-        for array in arrays:
-            array[...] = flat[start : start + array.size].reshape(array.shape)
-            start += array.size
+        with on_device_of(arrays):
+            flat = array_module(arrays[0]).concatenate([array.reshape(-1) for array in arrays])
+            group.broadcast(flat, 0).wait()
+            if group.rank == 0:
+                continue
+            start = 0
+            for array in arrays:
+                array[...] = flat[start : start + array.size].reshape(array.shape)
+                start += array.size
 
 
 def _check_same_everywhere(group: Group, module: Module) -> None:

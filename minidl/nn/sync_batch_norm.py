@@ -13,8 +13,8 @@ from minidl.errors import explain
 from minidl.function import Function
 from minidl.nn.module import Module
 from minidl.nn.normalization import _BatchNorm
-from minidl.ops import blocked_batch_norm
-from minidl.ops.channels_last import images_like, rows_of
+from minidl.ops.channels_last import rows_of
+from minidl.ops.normalization import fast_steps
 from minidl.tensor import Tensor, apply
 
 
@@ -32,18 +32,13 @@ class SyncBatchNormalize(Function):
 
     def forward(self, x, weight, bias, *, eps):
         xp = array_module(x)
-        rows = rows_of(x)  # (m_k, C)
-        count, mean, variance = _of_all_ranks(*_statistics(x, rows), len(rows))
+        self.steps = fast_steps(x) or _PlainSteps  # for backward too, whatever use_algorithm says then
+        count, mean, variance = _of_all_ranks(*self.steps.statistics(x), x.size // x.shape[1])
         mean, variance = (xp.asarray(each.astype(x.dtype)) for each in (mean, variance))
-        r = 1 / xp.sqrt(variance + eps)
-        scale = r if weight is None else r * weight
+        r, scale = self.steps.scales(variance, weight, eps)
         self.save_for_backward(x, mean, r, scale)
         self.count = count
-        self.in_blocks = blocked_batch_norm.serves(x)  # for backward too, whatever use_algorithm says then
-        if self.in_blocks:
-            y = blocked_batch_norm.normalize(rows, mean, scale, bias, out=images_like(x))
-        else:
-            y = _as_images((rows - mean) * scale + (0 if bias is None else bias), x)
+        y = self.steps.normalize(x, mean, scale, bias)
         total = xp.asarray(numpy.array(count))
         self.mark_non_differentiable(mean, variance, total)
         return y, mean, variance, total
@@ -51,21 +46,45 @@ class SyncBatchNormalize(Function):
     def backward(self, grad_output, *_):
         x, mean, r, scale = self.saved_tensors
         need_x, need_weight, need_bias = self.needs_input_grad
-        dy, rows = rows_of(grad_output), rows_of(x)  # (m_k, C)
-        if self.in_blocks:
-            total, dots = blocked_batch_norm.gradient_sums(dy, rows, mean)
-        else:
-            total, dots = dy.sum(axis=0), (dy * (rows - mean)).sum(axis=0)
+        grad_bias, grad_weight, _, _ = self.steps.gradient_sums(grad_output, x, mean, r)
         grad_x = None
         if need_x:
-            mean_g, slope = _sums_of_all_ranks(total, dots) / self.count
-            slope = slope * r * r
-            if self.in_blocks:
-                grad_x = images_like(grad_output)
-                blocked_batch_norm.input_gradient(dy, rows, mean, mean_g, slope, scale, out=grad_x)
-            else:
-                grad_x = _as_images((dy - mean_g - (rows - mean) * slope) * scale, x)
-        return grad_x, dots * r if need_weight else None, total if need_bias else None
+            mean_g, slope = _sums_of_all_ranks(grad_bias, grad_weight) / self.count
+            grad_x = self.steps.input_gradient(grad_output, x, mean, mean_g, slope * r, scale)
+        return grad_x, grad_weight if need_weight else None, grad_bias if need_bias else None
+
+
+class _PlainSteps:
+    """The steps of ops/blocked_batch_norm.py and gpu/normalization.py as plain formulae; a rank may have no image."""
+
+    @staticmethod
+    def statistics(x):
+        rows = rows_of(x)  # (m_k, C)
+        if not len(rows):
+            zeros = rows.sum(axis=0)
+            return zeros, zeros
+        mean = rows.mean(axis=0)
+        return mean, ((rows - mean) ** 2).mean(axis=0)
+
+    @staticmethod
+    def scales(variance, weight, eps):
+        r = 1 / array_module(variance).sqrt(variance + eps)
+        return r, r if weight is None else r * weight
+
+    @staticmethod
+    def normalize(x, mean, scale, bias):
+        return _as_images((rows_of(x) - mean) * scale + (0 if bias is None else bias), x)
+
+    @staticmethod
+    def gradient_sums(grad_output, x, mean, r):
+        dy = rows_of(grad_output)
+        grad_bias, grad_weight = dy.sum(axis=0), (dy * (rows_of(x) - mean)).sum(axis=0) * r
+        m = max(len(dy), 1)
+        return grad_bias, grad_weight, grad_bias / m, grad_weight * r / m
+
+    @staticmethod
+    def input_gradient(grad_output, x, mean, mean_g, slope, scale):
+        return _as_images((rows_of(grad_output) - mean_g - (rows_of(x) - mean) * slope) * scale, x)
 
 
 class SyncBatchNorm(_BatchNorm):
@@ -111,17 +130,6 @@ class SyncBatchNorm(_BatchNorm):
             if converted is not child:
                 module.register_module(name, converted)
         return module
-
-
-def _statistics(x: Any, rows: Any) -> tuple[Any, Any]:
-    """The mean and variance of each channel on this rank; zeros where it has no image."""
-    if blocked_batch_norm.serves(x):
-        return blocked_batch_norm.statistics(rows)
-    if not len(rows):
-        zeros = rows.sum(axis=0)
-        return zeros, zeros
-    mean = rows.mean(axis=0)
-    return mean, ((rows - mean) ** 2).mean(axis=0)
 
 
 def _of_all_ranks(mean: Any, variance: Any, count: int) -> tuple[int, numpy.ndarray, numpy.ndarray]:
