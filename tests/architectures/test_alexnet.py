@@ -8,6 +8,7 @@ import pytest
 import minidl
 from minidl import nn
 from minidl.events import listening
+from tests import standin_gpu
 from tests.architectures.agreement import (
     assert_agrees,
     assert_gradients,
@@ -156,6 +157,13 @@ def test_two_gpus_compute_the_grouped_network(devices):
         gradient = parameter.grad.cpu().numpy()
         assert numpy.abs(gradient).max() > 0, name
         numpy.testing.assert_allclose(gradient, gradients[name].numpy(), rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+@pytest.mark.skipif(standin_gpu.COMPILER is None, reason="no C++ compiler to run the kernels")
+def test_two_gpus_compute_the_grouped_network_on_two_stand_ins():
+    """An operation with arrays of another GPU than the current one is an error there."""
+    with standin_gpu.installed(devices=2):
+        test_two_gpus_compute_the_grouped_network(("cuda:0", "cuda:1"))
 
 
 def test_every_operation_of_two_gpus_stays_on_one(monkeypatch):
