@@ -254,8 +254,11 @@ def test_buckets_hold_every_parameter_once_from_the_end():
     assert buckets[0].parameters[0] is model[39].bias
     for bucket in buckets:
         assert len({parameter.dtype for parameter in bucket.parameters}) == 1
-        assert bucket.buffer.nbytes <= 510_000 and bucket.buffer.dtype == bucket.parameters[0].dtype
-    assert len(buckets) == 5  # four of float32, one of float64
+        assert bucket.buffer.nbytes <= 550_000 and bucket.buffer.dtype == bucket.parameters[0].dtype
+    assert len(buckets) == 4  # three of float32, one of float64
+    alone = buckets_of([nn.Parameter(minidl.ones(300_000)), nn.Parameter(minidl.ones(10))], 500_000)
+    assert [len(bucket.parameters) for bucket in alone] == [2], "a small one goes with the large one in front of it"
+    assert len(buckets_of([nn.Parameter(minidl.ones(1 << 18)) for _ in range(10)], 4e6)) == 4, "1, 4, 4 and 1 of 1 MiB"
 
 
 class OneRank:

@@ -16,7 +16,7 @@ from minidl.backend import empty, on_device_of
 from minidl.distributed.group import Group, Work
 from minidl.nn.parameter import Parameter
 
-FIRST = 1 << 20  # bytes: the first bucket is small, so that something is under way soon
+FIRST = 1 << 20  # bytes: the first bucket is full soon, so that something is under way
 
 
 class Bucket:
@@ -75,17 +75,15 @@ class Bucket:
         return on_device_of((self.buffer,))
 
 
-def buckets_of(parameters: Iterable[Parameter], most: float) -> list[Bucket]:
-    """The parameters from the last to the first, in buckets of at most `most` bytes, or of one parameter."""
+def buckets_of(parameters: Iterable[Parameter], enough: float) -> list[Bucket]:
+    """The parameters from the last to the first, in buckets that are full once they have `enough` bytes."""
     buckets: list[Bucket] = []
-    filling: dict[Any, tuple[list[Parameter], float]] = {}  # by dtype and device: what is in it, and the bytes left
+    filling: dict[Any, list[Parameter]] = {}  # by dtype and device
     for parameter in reversed(list(parameters)):
         kind = parameter.dtype, parameter.device
-        size = parameter.numel() * parameter.element_size()
-        inside, left = filling.get(kind, ([], min(FIRST, most)))
-        if inside and size > left:
-            buckets.append(Bucket(inside))
-            inside, left = [], most
+        inside = filling.setdefault(kind, [])
         inside.append(parameter)
-        filling[kind] = inside, left - size
-    return buckets + [Bucket(inside) for inside, _ in filling.values()]
+        size = sum(each.numel() * each.element_size() for each in inside)
+        if size >= (enough if buckets else min(FIRST, enough)):
+            buckets.append(Bucket(filling.pop(kind)))
+    return buckets + [Bucket(inside) for inside in filling.values()]
