@@ -1,8 +1,10 @@
 """What of minidl.distributed works in a single process: samplers, hooks, buckets, errors. test_mpi.py has the rest."""
 
+import html
 import importlib.util
 import multiprocessing
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -27,7 +29,8 @@ from minidl.nn.parallel import DistributedDataParallel
 from minidl.nn.sync_batch_norm import SyncBatchNormalize
 from minidl.tensor import apply
 from tests import mpi_worker, standin_gpu
-from tests.benchmarks.distributed import Rates
+from tests.benchmarks.distributed_page import NOMINAL, Subject, page, scaling_rows
+from tests.benchmarks.workers import Cost, Link, Rates
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -436,14 +439,40 @@ def minidl_training(model):
 
 
 def test_the_benchmarks_arithmetic():
-    """Two buckets of 4 and 1 MB, 0.5 s of computing, of which 0.3 are backward."""
-    rates = Rates(64, 0.5, 0.3, (4_000_000, 1_000_000))
-    assert rates.efficiency(1, (1.0, 1.0)) == 1  # nobody to send to, however slow the link is
-    assert rates.step(2, (0.0, 1e6)) == pytest.approx(0.5 + 5 - 0.3)  # 5 s there and back, less what backward hides
-    assert rates.step(2, (0.0, 5e7)) == pytest.approx(0.5 + 0.02)  # backward hides all but the last bucket
-    assert rates.step(1024, (1e-3, 1e12)) == pytest.approx(0.5 + 2 * 2 * 1.023 - 0.3, rel=1e-4)  # latency alone
-    assert rates.takes_over((0.0, 1e12)) is None
-    assert rates.with_images(32) == Rates(32, 0.25, 0.15, rates.buckets)
-    assert rates.efficiency(2, (0.0, 1e6), whole=64) == pytest.approx(0.25 / (0.25 + 5 - 0.15))
-    over = rates.takes_over((1e-3, 1e12))
-    assert rates.step(over - 1, (1e-3, 1e12)) <= 1.0 < rates.step(over, (1e-3, 1e12))
+    """Two buckets of 4 and 1 MB, 0.5 s of computing, of which 0.3 are backward, for 64 images."""
+    rates = Rates(64, Cost(0, 0.5 / 64), Cost(0, 0.3 / 64), (4_000_000, 1_000_000))
+    assert rates.efficiency(1, Link(1.0, 1.0)) == 1  # nobody to send to, however slow the link is
+    assert rates.step(2, Link(0.0, 1e6)) == pytest.approx(0.5 + 5 - 0.3)  # 5 s there and back, less what backward hides
+    assert rates.step(2, Link(0.0, 5e7)) == pytest.approx(0.5 + 0.02)  # backward hides all but the last bucket
+    assert rates.step(1024, Link(1e-3, 1e12)) == pytest.approx(0.5 + 2 * 2 * 1.023 - 0.3, rel=1e-4)  # latency alone
+    assert rates.takes_over(Link(0.0, 1e12)) is None
+    assert rates.efficiency(2, Link(0.0, 1e6), whole=64) == pytest.approx(0.25 / (0.25 + 5 - 0.15))
+    assert rates.speed(2, Link(0.0, 5e7)) == pytest.approx(128 / 0.52)
+    assert rates.speed(2, Link(0.0, 1e6), whole=64) == pytest.approx(64 / (0.25 + 5 - 0.15))
+    assert (rates.sent(1), rates.sent(2), rates.sent(4)) == (0, 5e6, 7.5e6)
+    slow = Link(1e-3, 1e12)
+    over = rates.takes_over(slow)
+    assert rates.step(over - 1, slow) <= 1.0 < rates.step(over, slow)
+    assert Cost.through(64, 0.5, 8, 0.15) == pytest.approx((0.1, 0.35 / 56))
+    assert Cost.through(64, 0.5, 8, 0.01) == (0.0, 0.5 / 64)  # noise
+
+
+def test_the_benchmarks_page():
+    """Numbers of the tables and the formulae stand in it, and nothing is loaded from elsewhere."""
+    rates = Rates(64, Cost(0.02, 0.01), Cost(0.01, 0.006), (4_000_000, 1_000_000))
+    subject = Subject("LeNet & Co", rates, Link(4e-6, 4e9))
+    heading, lines = scaling_rows(subject)
+    assert len(heading) == len(lines[0]) and len(lines) == 2 * 4
+    line = next(line for line in lines if line[0] == "1,024 images shared out to all; 1 Gbit/s, 50 µs")
+    link = NOMINAL["1 Gbit/s, 50 µs"]
+    efficiency = rates.efficiency(1024, link, 1024)
+    assert line[5].endswith(f"({efficiency:.0%})") and line[6] == f"{rates.takes_over(link, 1024):,} workers"
+    document = page(
+        [subject], ((["images/s", "1 process"], [["LeNet", "12.5"]]), (["sent"], [["MB"]])), "on a <machine>"
+    )
+    words = " ".join(
+        html.unescape(re.sub(r"<style>.*?</style>|<svg.*?</svg>|<[^>]+>", " ", document, flags=re.S)).split()
+    )
+    assert "on a <machine>" in words and "12.5" in words and "LeNet & Co" in words and f"{efficiency:.0%}" in words
+    assert "step( K ) = computing( n ) + max( reduce( K ) − backward( n ), that of the last bucket alone )" in words
+    assert not re.search(r"""(src|href)=["']?(http|//)""", document.replace("xlink:href", "")) and "<svg" in document

@@ -43,9 +43,10 @@ def main():
     replica = DistributedDataParallel(model) if arguments.mpi else model
     optimizer = minidl.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9, weight_decay=1e-4)
     images, labels = subjects.batch(minidl, (arguments.batch, *network.image), network.classes)
+    few = max(arguments.batch // 8, 1)
     backwards = []
 
-    def step():
+    def step(images=images, labels=labels):
         optimizer.zero_grad()
         loss = subjects.loss_of(minidl, replica(images), labels)
         backwards.append(seconds(loss.backward))
@@ -73,7 +74,10 @@ def main():
         backwards.clear()
         with replica.no_sync():
             result["compute"] = median_of(step)
-        result["backward"] = statistics.median(backwards)
+            result["backward"] = statistics.median(backwards)
+            backwards.clear()
+            result["few"], result["compute_few"] = few, median_of(lambda: step(images[:few], labels[:few]))
+            result["backward_few"] = statistics.median(backwards)
         result["buckets"] = [bucket.buffer.nbytes for bucket in buckets]
         small = numpy.zeros(1, numpy.float32)
         result["small"] = median_of(lambda: group.all_reduce(small, apart=True).wait(), 200)
