@@ -1,5 +1,6 @@
 """What of minidl.distributed works in a single process: samplers, hooks, buckets, errors. test_mpi.py has the rest."""
 
+import argparse
 import html
 import importlib.util
 import multiprocessing
@@ -19,8 +20,12 @@ import pytest
 import minidl
 from minidl import distributed as dist
 from minidl import nn
+from minidl.cli import train
 from minidl.cli.crew import Crew
+from minidl.cli.train_setup import Settings, prepare
 from minidl.data import BatchSampler, DataLoader, DistributedSampler, RandomSampler, ShardedBatchSampler
+from minidl.data.images import ArrayDataset
+from minidl.data.transforms import Compose, RandomCrop, RandomHorizontalFlip, ToTensor
 from minidl.distributed import group, nccl
 from minidl.distributed.group import current_group
 from minidl.events import Observer, observing
@@ -418,6 +423,30 @@ def test_sharded_batches_are_those_of_one_process(ranks):
             assert max(map(len, joined)) - min(map(len, joined)) <= 1
 
 
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_each_image_is_augmented_as_in_one_process(ranks):
+    """What is random about an image depends on (seed, epoch, index), not on the rank that loads it."""
+    numbers = numpy.random.default_rng(0)
+    pixels, labels = numbers.integers(256, size=(11, 3, 8, 8), dtype=numpy.uint8), numpy.arange(11)
+    data = ArrayDataset(pixels, labels)
+    data = data.with_transform(Compose([RandomCrop(8, padding=2), RandomHorizontalFlip(), ToTensor()]))
+
+    def images(batches, workers):
+        loader = DataLoader(data, batch_sampler=batches, num_workers=workers)
+        loader.seed = 5
+        return [
+            (epoch, label, image.tobytes())
+            for epoch in (0, 1)
+            for inputs, labels in loader.batches(epoch)
+            for image, label in zip(inputs.numpy(), labels.tolist(), strict=True)
+        ]
+
+    whole = BatchSampler(RandomSampler(data), 4, drop_last=False)
+    parts = [images(ShardedBatchSampler(whole, ranks, rank), rank) for rank in range(ranks)]
+    assert sorted(image for part in parts for image in part) == sorted(images(whole, 0))
+    assert len({image for _, _, image in parts[0]}) == len(parts[0]), "a new crop or flip in each epoch"
+
+
 def test_a_batch_too_small_to_share():
     with pytest.raises(ValueError, match="a batch of 2 samples cannot be shared out to 3 ranks"):
         ShardedBatchSampler(BatchSampler(range(22), 5, drop_last=False), 3, 0)
@@ -433,6 +462,20 @@ def test_sharded_training_needs_a_group():
 def minidl_training(model):
     optimizer = minidl.optim.SGD(model.parameters(), lr=0.1)
     return mpi_worker.ShardedTraining(model, optimizer, nn.CrossEntropyLoss(), DataLoader([0]), [], 1)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("sklearn") is None, reason="scikit-learn is not installed")
+@pytest.mark.parametrize("options", [[], ["--sync-batch-norm"]])
+def test_the_command_synchronises_norms_when_told(one_rank, options):
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    arguments = parser.parse_args(["resnet20", "--data", "digits", "--validation", "100", *options])
+    setup = prepare(Settings.of(arguments), "cpu", 0)
+    assert type(setup.training) is mpi_worker.ShardedTraining
+    kinds = {type(module) for module in setup.model.modules()} & {nn.BatchNorm2d, nn.SyncBatchNorm}
+    assert kinds == {nn.SyncBatchNorm if options else nn.BatchNorm2d}
+    other = parser.parse_args(["resnet20", "--data", "digits", "--sync-batch-norm"])
+    assert bool(setup.settings.contradictions(other)) != bool(options), "it cannot be changed by --resume"
 
 
 # ------------------------------------------------------------------------------------- what many workers would give
