@@ -15,7 +15,7 @@ PEERS_PYTHON := $(subst $(VENV),$(PEERS),$(RUN))
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-torch test-onnx test-mpi test-page lint bench bench-peers peers overfit clean
+.PHONY: help demo test test-torch test-onnx test-mpi test-gpu test-page lint bench bench-gpu bench-peers peers overfit clean
 
 help: ## Show this list
 	@echo "minidl: a deep-learning framework to read, step through and train real networks with"
@@ -42,6 +42,9 @@ test-mpi: $(VENV)/.mpi ## Install MPI into .venv; train on several processes, ki
 test-page: $(VENV)/.page ## Install Playwright into .venv; step through the page of `minidl trace` in headless Chromium
 	$(RUN) -m pytest -m page $(ARGS)
 
+test-gpu: $(VENV)/.installed ## The same on a GPU (CuPy installed in .venv: README, "On a GPU")
+	$(RUN) -m pytest -m gpu $(ARGS)
+
 lint: $(VENV)/.lint ## ruff (format and rules) and mypy
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
@@ -49,6 +52,9 @@ lint: $(VENV)/.lint ## ruff (format and rules) and mypy
 
 bench: $(VENV)/.torch ## Speed and memory beside PyTorch (15 minutes; ARGS='networks --only lenet5' for a part)
 	$(RUN) -m tests.benchmarks $(ARGS)
+
+bench-gpu: $(VENV)/.installed ## Speed and memory on a GPU beside PyTorch's (both with CUDA in .venv)
+	$(RUN) -m tests.benchmarks.gpu $(ARGS)
 
 bench-peers: $(VENV)/.installed ## Speed beside Chainer and DeZero, which get an environment of their own, .venv-peers
 	@test -e $(PEERS)/.installed || $(MAKE) --no-print-directory peers || echo "Chainer and DeZero do not install here: they need Python 3.11 or older (NumPy 1.23). make bench-peers PYTHON=python3.11 VENV=.venv-3.11"

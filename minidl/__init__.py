@@ -18,12 +18,14 @@ from minidl.backend import (
     float32,
     float64,
     get_default_dtype,
+    get_float32_matmul_precision,
     int8,
     int16,
     int32,
     int64,
     manual_seed,
     set_default_dtype,
+    set_float32_matmul_precision,
     uint8,
 )
 from minidl.backend import bool_ as bool

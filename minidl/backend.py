@@ -158,6 +158,8 @@ def _set_precision(cupy: ModuleType) -> None:
 
 # ------------------------------------------------------------------------------------------------------ devices
 
+HOW_TO_INSTALL = 'install CuPy for your CUDA, in your clone of minidl: pip install ".[cuda12]" or ".[cuda13]"'
+
 
 @dataclass(frozen=True)
 class device:
@@ -210,7 +212,7 @@ def transfer(array: Any, to: str | device) -> Any:
             explain(
                 "to",
                 f"cannot move an array to {to}: no CUDA device, or CuPy is not installed",
-                help='install CuPy for your CUDA, in your clone of minidl: pip install ".[cuda12]" or ".[cuda13]"',
+                help=HOW_TO_INSTALL,
             )
         )
     global several_gpus
@@ -242,6 +244,13 @@ def copied(array: Any) -> Any:
 def on_cpu(array: Any) -> bool:
     """True for an array in the host's memory (or one of NumPy's scalars)."""
     return isinstance(array, (numpy.ndarray, numpy.generic))
+
+
+def gpu_module() -> Any:
+    """CuPy. RuntimeError where it is not installed or finds no CUDA device."""
+    if not cuda_is_available():
+        raise RuntimeError(explain("cuda", "no CUDA device, or CuPy is not installed", help=HOW_TO_INSTALL))
+    return _cupy()
 
 
 def cuda_is_available() -> bool:

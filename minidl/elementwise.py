@@ -16,9 +16,9 @@ from typing import Any
 import numpy
 from numpy import ndarray
 
-from minidl import buffers, parallel
+from minidl import backend, buffers, parallel
 from minidl.algorithm import with_kernels
-from minidl.backend import array_module, float32, float64, int32, int64, on_cpu, on_device_of
+from minidl.backend import array_module, float32, float64, int32, int64, on_device_of
 from minidl.gpu import elementwise as gpu
 from minidl.parallel import parallel_map, slices
 
@@ -48,10 +48,10 @@ def is_large(array: Any) -> bool:
 def add(a: Any, b: Any, out: Any = None) -> Any:
     """a + b, of arrays or numbers. `out`: the array of the result's shape and dtype to write it into."""
     if not (is_large(a) and type(b) is ndarray and a.shape == b.shape and a.dtype == b.dtype):
-        if on_cpu(a):
+        if out is None and not backend.several_gpus:
             return a + b
-        with on_device_of((a,)):
-            return array_module(a).add(a, b, out=out)
+        with on_device_of((a, b)):
+            return a + b if out is None else array_module(out).add(a, b, out=out)
     result = buffers.empty_like(a) if out is None else out
     pieces, (y, a, b) = _matching_pieces(result, a, b)
     parallel_map(lambda piece: numpy.add(a[piece], b[piece], out=y[piece]), pieces, result.size)
