@@ -503,7 +503,7 @@ def test_the_benchmarks_arithmetic():
 def test_the_benchmarks_page():
     """Numbers of the tables and the formulae stand in it, and nothing is loaded from elsewhere."""
     rates = Rates(64, Cost(0.02, 0.01), Cost(0.01, 0.006), (4_000_000, 1_000_000))
-    subject = Subject("LeNet & Co", rates, Link(4e-6, 4e9))
+    subject = Subject("LeNet & Co", rates, Link(4e-6, 4e9), 0.7)
     heading, lines = scaling_rows(subject)
     assert len(heading) == len(lines[0]) and len(lines) == 2 * 4
     line = next(line for line in lines if line[0] == "1,024 images shared out to all; 1 Gbit/s, 50 µs")
@@ -517,5 +517,6 @@ def test_the_benchmarks_page():
         html.unescape(re.sub(r"<style>.*?</style>|<svg.*?</svg>|<[^>]+>", " ", document, flags=re.S)).split()
     )
     assert "on a <machine>" in words and "12.5" in words and "LeNet & Co" in words and f"{efficiency:.0%}" in words
+    assert "a step of LeNet & Co should take 660 ms, and took 700 ms" in words
     assert "step( K ) = computing( n ) + max( reduce( K ) − backward( n ), that of the last bucket alone )" in words
     assert not re.search(r"""(src|href)=["']?(http|//)""", document.replace("xlink:href", "")) and "<svg" in document

@@ -138,7 +138,7 @@ def main():
     for heading, lines in measured:
         print(markdown(heading, lines), end="\n\n")
     print("Worked out: images a second of all workers, and the part of a step that is computing\n")
-    subjects = [Subject(row.title, row.rates, row.link) for row in rows]
+    subjects = [Subject(row.title, row.rates, row.link, row.two["step"]) for row in rows]
     for subject in subjects:
         print(f"{subject.title}:\n\n{markdown(*scaling_rows(subject))}\n")
     arguments.out.mkdir(parents=True, exist_ok=True)

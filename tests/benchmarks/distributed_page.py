@@ -24,11 +24,12 @@ WORDS = "Dots: from so many workers on, more than half of a step is waiting for 
 
 
 class Subject(NamedTuple):
-    """A network: a worker's rates, and what connected the two processes that were measured."""
+    """A network: a worker's rates, what connected the two processes that were measured, and how long their step was."""
 
     title: str
     rates: Rates
     here: Link
+    step: float
 
     @property
     def links(self):
@@ -191,6 +192,7 @@ def page(subjects, measured, note):
         "<h2>From these rates</h2>",
         _table(*_rates(subjects)),
         FORMULAE,
+        f"<p>A test on what can be measured, two workers: {html.escape(_test(subjects))}.</p>",
         "<h2>Up to 1,024 workers</h2>",
         f"<p>{WORDS}</p>",
         svg[svg.index("<svg") :],
@@ -226,11 +228,19 @@ bandwidth of networks are nominal ones; those of shared memory were measured bet
 """
 
 
+def _test(subjects):
+    """The formulae beside the measurement, for two workers."""
+    return "; ".join(
+        f"a step of {title} should take {rates.step(2, here) * 1e3:,.0f} ms, and took {step * 1e3:,.0f} ms"
+        for title, rates, here, step in subjects
+    )
+
+
 def _rates(subjects):
     heading = ["a worker, with one thread", "images", "computing (ms)", "of it backward (ms)", "fixed (ms)"]
     heading += ["each image (ms)", "to send (MB)", "buckets", "latency here (µs)", "bandwidth here (Gbit/s)"]
     lines = []
-    for title, rates, link in subjects:
+    for title, rates, link, _ in subjects:
         times = (rates.computing, rates.backward, rates.whole_step.fixed, rates.whole_step.each)
         words = [f"{rates.images:g}", *(f"{seconds * 1e3:.1f}" for seconds in times)]
         words += [f"{sum(rates.buckets) / 1e6:.2f}", str(len(rates.buckets))]
