@@ -96,7 +96,8 @@ def alone():
 @pytest.mark.parametrize("size", SCENARIOS)
 def test_processes_give_the_weights_of_one(size, start, alone):
     """K processes with synchronised batch norm, against one with the whole batches, to 1e-12 in float64."""
-    folder, _ = start(size)
+    folder, done = start(size)
+    assert (folder / "weights.npz").exists(), done.stderr
     state = numpy.load(folder / "weights.npz")
     assert set(state) == set(alone)
     for name, expected in alone.items():
@@ -116,7 +117,7 @@ def test_a_rank_that_fails_ends_the_job(how, expected, tmp_path):
     began = time.monotonic()
     done = mpiexec(3, "tests.mpi_worker", tmp_path, how, check=False, timeout=MINUTE)
     assert done.returncode != 0
-    assert time.monotonic() - began < MINUTE / 2
+    assert time.monotonic() - began < MINUTE
     assert re.search(expected, done.stderr + done.stdout), done.stderr
 
 
@@ -225,7 +226,7 @@ def broken_off(size, number, folder, *options):
         os.kill(max(processes_in(folder.parent)), number)
         began = time.monotonic()
         _, errors = job.communicate(timeout=MINUTE)
-        assert time.monotonic() - began < MINUTE / 2
+        assert time.monotonic() - began < MINUTE
     assert job.returncode != 0
     return errors
 
