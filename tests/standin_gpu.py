@@ -37,13 +37,15 @@ class Device:
 
     def __init__(self, id=None):
         self.id = Device.current if id is None else id
+        self.before = []  # one may be entered again inside itself
 
     def __enter__(self):
-        self.before, Device.current = Device.current, self.id
+        self.before.append(Device.current)
+        Device.current = self.id
         return self
 
     def __exit__(self, *exception):
-        Device.current = self.before
+        Device.current = self.before.pop()
 
     def __eq__(self, other):
         return self.id == other.id
