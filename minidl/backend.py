@@ -79,22 +79,31 @@ def cudnn() -> ModuleType:
     return importlib.import_module("cudnn")
 
 
+_modules: dict[type, ModuleType] = {numpy.ndarray: numpy}  # of the kinds of array that were seen
+
+
 def array_module(array: Any) -> ModuleType:
     """The module whose functions take `array`: NumPy, or CuPy for an array on a GPU."""
-    if type(array) is numpy.ndarray or isinstance(array, (numpy.ndarray, numpy.generic)):
+    module = _modules.get(type(array))
+    if module is not None:
+        return module
+    if isinstance(array, (numpy.ndarray, numpy.generic)):
         return numpy
-    cupy = _cupy()
-    if cupy is not None and isinstance(array, cupy.ndarray):
-        return cupy
+    if is_array(array):
+        return _cupy()  # type: ignore[return-value]
     raise TypeError(explain("array_module", f"expected a NumPy or CuPy array, got {type(array).__name__}"))
 
 
 def is_array(value: Any) -> bool:
     """True for a NumPy or CuPy array (NumPy's scalars included)."""
-    if isinstance(value, (numpy.ndarray, numpy.generic)):
+    kind = type(value)
+    if kind in _modules or isinstance(value, (numpy.ndarray, numpy.generic)):
         return True
     # A CuPy array can only exist once CuPy has been imported; asking for its type must not import it.
-    return type(value).__module__.partition(".")[0] == "cupy" and isinstance(value, _cupy().ndarray)  # type: ignore[union-attr]
+    if kind.__module__.partition(".")[0] == "cupy" and issubclass(kind, (cupy := _cupy()).ndarray):  # type: ignore
+        _modules[kind] = cupy  # type: ignore[assignment]
+        return True
+    return False
 
 
 def empty(like: Any, shape: tuple[int, ...], order: tuple[int, ...] | None = None, dtype: Any = None) -> Any:
@@ -239,6 +248,15 @@ def copied(array: Any) -> Any:
         return array.copy()
     with array.device:
         return array.copy()
+
+
+def write(array: Any, values: Any) -> None:
+    """array[...] = values"""
+    if several_gpus:
+        with on_device_of((array,)):
+            array[...] = values
+    else:
+        array[...] = values
 
 
 def on_cpu(array: Any) -> bool:

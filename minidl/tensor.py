@@ -698,7 +698,7 @@ class Tensor(_Conversions):
             if node is not None and node.saved:  # what the operation saved of this tensor is overwritten next
                 node.saved = tuple(array.copy() if array is self._data else array for array in node.saved)
             before_change(self._data)
-            self._data[...] = result._data
+            backend.write(self._data, result._data)
             mark_changed(self._data)
         if result.requires_grad:
             if self._retains_grad:  # from now on, the gradient of the new values

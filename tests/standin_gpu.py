@@ -18,6 +18,7 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import ClassVar
 from unittest import mock
 
 import numpy
@@ -29,23 +30,25 @@ METHODS = """all any argmax argmin argsort astype clip copy cumprod cumsum diago
     ravel repeat reshape round sort squeeze std sum swapaxes take trace transpose var view item tolist""".split()  # noqa: SIM905
 OPERATORS = """add radd sub rsub mul rmul truediv rtruediv floordiv rfloordiv mod rmod pow rpow matmul rmatmul and rand
     or ror xor rxor lshift rshift eq ne lt le gt ge neg pos abs invert divmod""".split()  # noqa: SIM905
+# What CuPy does from wherever it is: views, and copies into the memory of the current GPU.
+VIEWS = {"copy", "transpose", "reshape", "view", "squeeze", "swapaxes", "ravel", "diagonal", "item", "tolist"}
 IN_PLACE = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor"]
 
 
 class Device:
     current = 0
+    outer: ClassVar[list] = []
 
     def __init__(self, id=None):
         self.id = Device.current if id is None else id
-        self.before = []  # one may be entered again inside itself
 
     def __enter__(self):
-        self.before.append(Device.current)
+        Device.outer.append(Device.current)
         Device.current = self.id
         return self
 
     def __exit__(self, *exception):
-        Device.current = self.before.pop()
+        Device.current = Device.outer.pop()
 
     def __eq__(self, other):
         return self.id == other.id
@@ -89,6 +92,8 @@ class ndarray:
         if name not in METHODS:
             raise AttributeError(f"cupy.ndarray has no {name} that minidl may use")
         method = getattr(self._array, name)
+        if name not in VIEWS:
+            unwrap(self)
 
         def call(*args, **kwargs):
             result = method(*unwrap(args), **unwrap(kwargs))
@@ -100,7 +105,7 @@ class ndarray:
         return wrap(self._array[unwrap(index)], self)
 
     def __setitem__(self, index, value):
-        self._array[unwrap(index)] = unwrap(value)
+        unwrap(self)[unwrap(index)] = unwrap(value)
 
     def __len__(self):
         return len(self._array)
@@ -122,14 +127,14 @@ class ndarray:
 
 def _operator(name):
     def operate(self, *others):
-        return wrap(getattr(self._array, name)(*unwrap(others)), self)
+        return wrap(getattr(unwrap(self), name)(*unwrap(others)), self)
 
     return operate
 
 
 def _in_place(name):
     def operate(self, other):
-        getattr(self._array, name)(unwrap(other))
+        getattr(unwrap(self), name)(unwrap(other))
         return self
 
     return operate
@@ -165,7 +170,9 @@ def wrap(value, parent=None):
         return value
     array = numpy.asarray(value)
     view = parent is not None and array.base is not None and numpy.may_share_memory(array, parent._array)
-    return ndarray(array, base=(parent if parent.base is None else parent.base) if view else None)
+    if not view:
+        return ndarray(array)
+    return ndarray(array, base=parent if parent.base is None else parent.base, device=parent.device.id)
 
 
 class Module(ModuleType):
@@ -286,6 +293,7 @@ def installed(devices=2):
         mock.patch.object(launch, "THREADS", 8),
         mock.patch.object(normalization, "CHUNK", 16),
         mock.patch.dict(launch._kernels, clear=True),
+        mock.patch.dict(backend._modules),
     ):
         launch._compiled.cache_clear()
         yield cupy

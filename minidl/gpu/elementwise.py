@@ -14,7 +14,7 @@ def masked(gradient: Any, mask: Any) -> Any:
     mask = without_gaps(mask)
     gradient = arranged_like(gradient, mask)
     y = empty_like(gradient)
-    per_element("elementwise.masked", y.size, gradient, mask, y, y.size, Mask=c_name(mask.dtype))
+    per_element("elementwise.masked", y.size, (gradient, mask, y), y.size, Mask=c_name(mask.dtype))
     return y
 
 
@@ -25,8 +25,9 @@ def sgd_step(p: Any, gradient: Any, velocity: Any, fresh: float, group: dict[str
     per_element(
         "elementwise.sgd",
         p.size,
-        *(p, arranged_like(gradient, p), velocity, p.size, float(group["lr"]), float(group["momentum"]), float(fresh)),
-        *(float(group["weight_decay"]), -1.0 if group["maximize"] else 1.0, bool(group["nesterov"])),
+        (p, arranged_like(gradient, p), velocity),
+        *(p.size, float(group["lr"]), float(group["momentum"]), float(fresh), float(group["weight_decay"])),
+        *(-1.0 if group["maximize"] else 1.0, bool(group["nesterov"])),
         Mask="bool",
     )
     return True
