@@ -1209,7 +1209,8 @@ class Tensor(_Conversions):
                 self._become("setitem", apply(ops.SetItem, self, value, key=key))
             else:
                 before_change(self._data)
-                ops.assign(self._data, key, value._data if isinstance(value, Tensor) else value)
+                with backend.on_device_of((self._data,)):
+                    ops.assign(self._data, key, value._data if isinstance(value, Tensor) else value)
                 mark_changed(self._data)
         except (ValueError, TypeError) as error:  # NumPy's words for shapes that do not fit
             raise RuntimeError(explain("setitem", str(error), {"tensor": self, "value": value})) from None
@@ -1265,7 +1266,8 @@ def root_gradient(where: str, tensor: Tensor, gradient: Any) -> Any:
                     help="reduce it first (loss.mean() or loss.sum()), or pass gradient=, a tensor of its shape",
                 )
             )
-        return array_module(tensor._data).ones(tensor.shape, tensor.dtype)
+        with backend.on_device_of((tensor._data,)):
+            return array_module(tensor._data).ones(tensor.shape, tensor.dtype)
     if not isinstance(gradient, Tensor):
         raise TypeError(explain(where, f"gradients can be either Tensors or None, but got {type(gradient).__name__}"))
     if gradient.shape != tensor.shape or gradient.dtype != tensor.dtype or gradient.device != tensor.device:

@@ -33,24 +33,26 @@ class SyncBatchNormalize(Function):
     def forward(self, x, weight, bias, *, eps):
         xp = array_module(x)
         self.steps = fast_steps(x) or _PlainSteps  # for backward too, whatever use_algorithm says then
-        count, mean, variance = _of_all_ranks(*self.steps.statistics(x), x.size // x.shape[1])
+        mean, variance, _ = self.steps.statistics(x, weight, eps)
+        count, mean, variance = _of_all_ranks(mean, variance, x.size // x.shape[1])
         mean, variance = (xp.asarray(each.astype(x.dtype)) for each in (mean, variance))
-        r, scale = self.steps.scales(variance, weight, eps)
-        self.save_for_backward(x, mean, r, scale)
+        scales = self.steps.scales_of(variance, weight, eps)
+        self.save_for_backward(x, mean, scales)
         self.count = count
-        y = self.steps.normalize(x, mean, scale, bias)
+        y = self.steps.normalize(x, mean, scales, bias)
         total = xp.asarray(numpy.array(count))
         self.mark_non_differentiable(mean, variance, total)
         return y, mean, variance, total
 
     def backward(self, grad_output, *_):
-        x, mean, r, scale = self.saved_tensors
+        x, mean, scales = self.saved_tensors
         need_x, need_weight, need_bias = self.needs_input_grad
-        grad_bias, grad_weight, _, _ = self.steps.gradient_sums(grad_output, x, mean, r)
+        grad_bias, grad_weight, _ = self.steps.gradient_sums(grad_output, x, mean, scales)
         grad_x = None
         if need_x:
-            mean_g, slope = _sums_of_all_ranks(grad_bias, grad_weight) / self.count
-            grad_x = self.steps.input_gradient(grad_output, x, mean, mean_g, slope * r, scale)
+            slopes = _sums_of_all_ranks(grad_bias, grad_weight) / self.count
+            slopes[1] *= scales[0]
+            grad_x = self.steps.input_gradient(grad_output, x, mean, slopes, scales)
         return grad_x, grad_weight if need_weight else None, grad_bias if need_bias else None
 
 
@@ -58,33 +60,32 @@ class _PlainSteps:
     """The steps of ops/blocked_batch_norm.py and gpu/normalization.py as plain formulae; a rank may have no image."""
 
     @staticmethod
-    def statistics(x):
+    def statistics(x, weight, eps):
         rows = rows_of(x)  # (m_k, C)
-        if not len(rows):
-            zeros = rows.sum(axis=0)
-            return zeros, zeros
-        mean = rows.mean(axis=0)
-        return mean, ((rows - mean) ** 2).mean(axis=0)
+        mean = rows.sum(axis=0) / max(len(rows), 1)
+        variance = ((rows - mean) ** 2).sum(axis=0) / max(len(rows), 1)
+        return mean, variance, _PlainSteps.scales_of(variance, weight, eps)
 
     @staticmethod
-    def scales(variance, weight, eps):
+    def scales_of(variance, weight, eps):
         r = 1 / array_module(variance).sqrt(variance + eps)
-        return r, r if weight is None else r * weight
+        return array_module(variance).stack([r, r if weight is None else r * weight])
 
     @staticmethod
-    def normalize(x, mean, scale, bias):
-        return _as_images((rows_of(x) - mean) * scale + (0 if bias is None else bias), x)
+    def normalize(x, mean, scales, bias):
+        return _as_images((rows_of(x) - mean) * scales[1] + (0 if bias is None else bias), x)
 
     @staticmethod
-    def gradient_sums(grad_output, x, mean, r):
-        dy = rows_of(grad_output)
-        grad_bias, grad_weight = dy.sum(axis=0), (dy * (rows_of(x) - mean)).sum(axis=0) * r
+    def gradient_sums(grad_output, x, mean, scales):
+        dy, rows = rows_of(grad_output), rows_of(x)
+        grad_bias, grad_weight = dy.sum(axis=0), (dy * (rows - mean)).sum(axis=0) * scales[0]
         m = max(len(dy), 1)
-        return grad_bias, grad_weight, grad_bias / m, grad_weight * r / m
+        return grad_bias, grad_weight, (grad_bias / m, grad_weight * scales[0] / m)
 
     @staticmethod
-    def input_gradient(grad_output, x, mean, mean_g, slope, scale):
-        return _as_images((rows_of(grad_output) - mean_g - (rows_of(x) - mean) * slope) * scale, x)
+    def input_gradient(grad_output, x, mean, slopes, scales):
+        mean_g, slope = slopes
+        return _as_images((rows_of(grad_output) - mean_g - (rows_of(x) - mean) * slope) * scales[1], x)
 
 
 class SyncBatchNorm(_BatchNorm):
