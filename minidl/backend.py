@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import warnings
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -278,6 +279,22 @@ def gpu_module() -> Any:
 def cuda_is_available() -> bool:
     """True where CuPy is installed and finds at least one CUDA device."""
     return cuda_device_count() > 0
+
+
+def cupy_and_nccl() -> tuple[ModuleType, ModuleType]:
+    """CuPy and its cupyx.distributed, which speaks to NCCL. RuntimeError without CuPy, a CUDA device or NCCL."""
+    cupy = _cupy()
+    if cupy is None or not cuda_is_available():
+        missing = "CuPy is not installed" if cupy is None else "CuPy finds no CUDA device"
+        help = 'on a machine with a GPU, in your clone of minidl: pip install ".[cuda12]" or ".[cuda13]"'
+        raise RuntimeError(explain("init_process_group", f'the backend "nccl" needs a GPU: {missing}', help=help))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that NCCL is missing: said here
+        nccl = importlib.import_module("cupy.cuda.nccl")
+    if not nccl.available:
+        help = f"pip install nvidia-nccl-cu{cupy.cuda.runtime.runtimeGetVersion() // 1000}"
+        raise RuntimeError(explain("init_process_group", "CuPy does not find NVIDIA's NCCL library", help=help))
+    return cupy, importlib.import_module("cupyx.distributed")
 
 
 def cuda_device_count() -> int:

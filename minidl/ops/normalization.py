@@ -110,7 +110,7 @@ class BatchNorm(Function):
     def forward(self, x, weight, bias, mean, variance, *, eps):
         xp = array_module(x)
         self.of_batch = mean is None
-        self.steps = _fast_steps(x)
+        self.steps = fast_steps(x)
         if self.steps is not None:
             return self._fast_forward(x, weight, bias, mean, variance, eps)
         rows = _with_channels(x)  # (N, C, L)
@@ -195,7 +195,7 @@ class BatchNorm(Function):
         )
 
 
-def _fast_steps(x):
+def fast_steps(x):
     """The module with BatchNorm's steps for the device of x; None where the plain formulae shall run."""
     if not x.size:
         return None
