@@ -15,7 +15,7 @@ PEERS_PYTHON := $(subst $(VENV),$(PEERS),$(RUN))
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-torch test-onnx test-gpu test-page lint bench bench-gpu bench-peers peers overfit clean
+.PHONY: help demo test test-torch test-onnx test-mpi test-gpu test-page lint bench bench-gpu bench-peers peers overfit clean
 
 help: ## Show this list
 	@echo "minidl: a deep-learning framework to read, step through and train real networks with"
@@ -35,6 +35,9 @@ test-torch: $(VENV)/.torch ## Install PyTorch into .venv and run the agreement w
 
 test-onnx: $(VENV)/.onnx ## Install onnx and onnxruntime into .venv; check and run the exported networks
 	$(RUN) -m pytest -m onnx $(ARGS)
+
+test-mpi: $(VENV)/.mpi ## Install MPI into .venv; train on several processes, kill some of them
+	$(RUN) -m pytest -m mpi $(ARGS)
 
 test-page: $(VENV)/.page ## Install Playwright, nbclient and debugpy into .venv; the debugger in Chromium, a notebook, an IDE
 	$(RUN) -m pytest -m page $(ARGS)
@@ -81,6 +84,10 @@ $(VENV)/.lint: $(VENV)/.installed
 
 $(VENV)/.onnx: $(VENV)/.installed
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[onnx]"
+	@$(RUN) -c "open('$@', 'w')"
+
+$(VENV)/.mpi: $(VENV)/.installed
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[mpi]"
 	@$(RUN) -c "open('$@', 'w')"
 
 $(VENV)/.page: $(VENV)/.installed

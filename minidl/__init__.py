@@ -8,7 +8,7 @@ This file is the public face; names and arguments are PyTorch's. Where to start 
     minidl/ops/im2col.py         convolution as a matrix product
 """
 
-from minidl import autograd, cuda, data, nn, onnx, optim
+from minidl import autograd, cuda, data, distributed, nn, onnx, optim
 from minidl.algorithm import use_algorithm
 from minidl.autograd import gradcheck
 from minidl.backend import (

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import warnings
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -78,22 +79,31 @@ def cudnn() -> ModuleType:
     return importlib.import_module("cudnn")
 
 
+_modules: dict[type, ModuleType] = {numpy.ndarray: numpy}  # of the kinds of array that were seen
+
+
 def array_module(array: Any) -> ModuleType:
     """The module whose functions take `array`: NumPy, or CuPy for an array on a GPU."""
-    if type(array) is numpy.ndarray or isinstance(array, (numpy.ndarray, numpy.generic)):
+    module = _modules.get(type(array))
+    if module is not None:
+        return module
+    if isinstance(array, (numpy.ndarray, numpy.generic)):
         return numpy
-    cupy = _cupy()
-    if cupy is not None and isinstance(array, cupy.ndarray):
-        return cupy
+    if is_array(array):
+        return _cupy()  # type: ignore[return-value]
     raise TypeError(explain("array_module", f"expected a NumPy or CuPy array, got {type(array).__name__}"))
 
 
 def is_array(value: Any) -> bool:
     """True for a NumPy or CuPy array (NumPy's scalars included)."""
-    if isinstance(value, (numpy.ndarray, numpy.generic)):
+    kind = type(value)
+    if kind in _modules or isinstance(value, (numpy.ndarray, numpy.generic)):
         return True
     # A CuPy array can only exist once CuPy has been imported; asking for its type must not import it.
-    return type(value).__module__.partition(".")[0] == "cupy" and isinstance(value, _cupy().ndarray)  # type: ignore[union-attr]
+    if kind.__module__.partition(".")[0] == "cupy" and issubclass(kind, (cupy := _cupy()).ndarray):  # type: ignore
+        _modules[kind] = cupy  # type: ignore[assignment]
+        return True
+    return False
 
 
 def empty(like: Any, shape: tuple[int, ...], order: tuple[int, ...] | None = None, dtype: Any = None) -> Any:
@@ -196,7 +206,12 @@ def device_of(array: Any) -> device:
     """The device that holds `array`."""
     if isinstance(array, (numpy.ndarray, numpy.generic)):
         return CPU
-    return device("cuda", array.device.id)
+    return _gpu(array.device.id)
+
+
+@cache
+def _gpu(index: int) -> device:
+    return device("cuda", index)
 
 
 def transfer(array: Any, to: str | device) -> Any:
@@ -240,6 +255,15 @@ def copied(array: Any) -> Any:
         return array.copy()
 
 
+def write(array: Any, values: Any) -> None:
+    """array[...] = values"""
+    if several_gpus:
+        with on_device_of((array,)):
+            array[...] = values
+    else:
+        array[...] = values
+
+
 def on_cpu(array: Any) -> bool:
     """True for an array in the host's memory (or one of NumPy's scalars)."""
     return isinstance(array, (numpy.ndarray, numpy.generic))
@@ -255,6 +279,22 @@ def gpu_module() -> Any:
 def cuda_is_available() -> bool:
     """True where CuPy is installed and finds at least one CUDA device."""
     return cuda_device_count() > 0
+
+
+def cupy_and_nccl() -> tuple[ModuleType, ModuleType]:
+    """CuPy and its cupyx.distributed, which speaks to NCCL. RuntimeError without CuPy, a CUDA device or NCCL."""
+    cupy = _cupy()
+    if cupy is None or not cuda_is_available():
+        missing = "CuPy is not installed" if cupy is None else "CuPy finds no CUDA device"
+        help = 'on a machine with a GPU, in your clone of minidl: pip install ".[cuda12]" or ".[cuda13]"'
+        raise RuntimeError(explain("init_process_group", f'the backend "nccl" needs a GPU: {missing}', help=help))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that NCCL is missing: said here
+        nccl = importlib.import_module("cupy.cuda.nccl")
+    if not nccl.available:
+        help = f"pip install nvidia-nccl-cu{cupy.cuda.runtime.runtimeGetVersion() // 1000}"
+        raise RuntimeError(explain("init_process_group", "CuPy does not find NVIDIA's NCCL library", help=help))
+    return cupy, importlib.import_module("cupyx.distributed")
 
 
 def cuda_device_count() -> int:

@@ -6,6 +6,7 @@ Where there is no GPU, is_available() is False, device_count() is 0, and everyth
 from minidl.backend import cuda_device_count as device_count
 from minidl.backend import cuda_is_available as is_available
 from minidl.backend import device, gpu_module
+from minidl.gpu import launch
 
 __all__ = [
     "device_count",
@@ -40,4 +41,5 @@ def memory_reserved() -> int:
 
 def empty_cache() -> None:
     """Give memory that is held, but not in use, back to the GPU for other programs."""
+    launch.forget_workspaces()
     gpu_module().get_default_memory_pool().free_all_blocks()

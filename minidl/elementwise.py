@@ -1,6 +1,6 @@
 """Large arrays element by element: in pieces on all cores, into memory that is used again.
 
-    add(a, b)                       a + b
+    add(a, b), multiply(a, b)       a + b, a b
     positive_part(x)                max(x, 0)
     masked(gradient, mask)          gradient where mask holds, else 0
     over_images(function, x)        function(slice) for slices of images that together are all of x
@@ -16,9 +16,9 @@ from typing import Any
 import numpy
 from numpy import ndarray
 
-from minidl import backend, buffers, parallel
+from minidl import buffers, parallel
 from minidl.algorithm import with_kernels
-from minidl.backend import array_module, float32, float64, int32, int64, on_device_of
+from minidl.backend import array_module, float32, float64, int32, int64, is_array, on_device_of
 from minidl.gpu import elementwise as gpu
 from minidl.parallel import parallel_map, slices
 
@@ -48,19 +48,34 @@ def is_large(array: Any) -> bool:
 def add(a: Any, b: Any, out: Any = None) -> Any:
     """a + b, of arrays or numbers. `out`: the array of the result's shape and dtype to write it into."""
     if not (is_large(a) and type(b) is ndarray and a.shape == b.shape and a.dtype == b.dtype):
-        if out is None and not backend.several_gpus:
+        if type(a) is ndarray or type(b) is ndarray:
             return a + b
         with on_device_of((a, b)):
-            return a + b if out is None else array_module(out).add(a, b, out=out)
+            if out is not None:
+                return array_module(out).add(a, b, out=out)
+            return gpu.binary("add", a, b) if _in_a_kernel(a, b) else a + b
     result = buffers.empty_like(a) if out is None else out
     pieces, (y, a, b) = _matching_pieces(result, a, b)
     parallel_map(lambda piece: numpy.add(a[piece], b[piece], out=y[piece]), pieces, result.size)
     return result
 
 
+def multiply(a: Any, b: Any) -> Any:
+    """a b, of arrays or numbers."""
+    if type(a) is ndarray or type(b) is ndarray or not _in_a_kernel(a, b):
+        return a * b
+    return gpu.binary("multiply", a, b)
+
+
+def _in_a_kernel(a: Any, b: Any) -> bool:
+    return is_array(a) and with_kernels(a) and gpu.alike(a, b)
+
+
 def positive_part(x: Any, out: Any = None) -> Any:
     """max(x, 0)"""
     zeros = ZEROS.get(x.dtype)
+    if zeros is not None and with_kernels(x) and (out is None or x.flags.c_contiguous):
+        return gpu.positive_part(x, out)
     if zeros is None or type(x) is not ndarray:
         return array_module(x).maximum(x, 0, out=out)
     if x.size < parallel.LARGE:

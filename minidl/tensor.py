@@ -204,6 +204,8 @@ class AccumulateGrad(Function):
             before_change(leaf._grad._data)
             leaf._grad._data += grad_output
             mark_changed(leaf._grad._data)
+        for hook in list(leaf._after_accumulation or ()):
+            hook(leaf)
         return ()
 
 
@@ -277,6 +279,7 @@ class Tensor(_Conversions):
     _edge: engine.Edge | None = None  # grad_fn, which of its outputs this is, and the shape and dtype of that
     _grad: Tensor | None = None
     _hooks: list | None = None
+    _after_accumulation: list | None = None  # of a leaf: hooks that see it with its new `.grad`
     _leaf: engine.Edge | None = None  # of a leaf: its AccumulateGrad, once there is one
     _retains_grad: bool = False
 
@@ -461,7 +464,13 @@ class Tensor(_Conversions):
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
-        for name in ("_edge", "_hooks", "_leaf", "_retains_grad"):  # a copy has no history of its own
+        for name in (
+            "_edge",
+            "_hooks",
+            "_after_accumulation",
+            "_leaf",
+            "_retains_grad",
+        ):  # a copy has no history of its own
             state.pop(name, None)
         return state
 
@@ -553,6 +562,19 @@ class Tensor(_Conversions):
         hooks = self._hook_list("register_hook")
         hooks.append(on_array)
         return RemovableHandle(hooks, on_array)
+
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> RemovableHandle:
+        """Call `hook(self)` each time after backward has added to `.grad` of this leaf.
+
+        RuntimeError where the tensor is no leaf, or requires no gradient.
+        """
+        if not self.requires_grad or not self.is_leaf:
+            rule = "post accumulate grad hooks can only be registered on leaf tensors that require a gradient"
+            raise RuntimeError(explain("register_post_accumulate_grad_hook", rule, {"tensor": self}))
+        if self._after_accumulation is None:
+            self._after_accumulation = []
+        self._after_accumulation.append(hook)
+        return RemovableHandle(self._after_accumulation, hook)
 
     def retain_grad(self) -> None:
         """Keep `.grad` of this tensor although it is not a leaf. RuntimeError where it requires no gradient."""
@@ -680,7 +702,7 @@ class Tensor(_Conversions):
             if node is not None and node.saved:  # what the operation saved of this tensor is overwritten next
                 node.saved = tuple(array.copy() if array is self._data else array for array in node.saved)
             before_change(self._data)
-            self._data[...] = result._data
+            backend.write(self._data, result._data)
             mark_changed(self._data)
         if result.requires_grad:
             if self._retains_grad:  # from now on, the gradient of the new values
@@ -1191,7 +1213,8 @@ class Tensor(_Conversions):
                 self._become("setitem", apply(ops.SetItem, self, value, key=key))
             else:
                 before_change(self._data)
-                ops.assign(self._data, key, value._data if isinstance(value, Tensor) else value)
+                with backend.on_device_of((self._data,)):
+                    ops.assign(self._data, key, value._data if isinstance(value, Tensor) else value)
                 mark_changed(self._data)
         except (ValueError, TypeError) as error:  # NumPy's words for shapes that do not fit
             raise RuntimeError(explain("setitem", str(error), {"tensor": self, "value": value})) from None
@@ -1247,7 +1270,8 @@ def root_gradient(where: str, tensor: Tensor, gradient: Any) -> Any:
                     help="reduce it first (loss.mean() or loss.sum()), or pass gradient=, a tensor of its shape",
                 )
             )
-        return array_module(tensor._data).ones(tensor.shape, tensor.dtype)
+        with backend.on_device_of((tensor._data,)):
+            return array_module(tensor._data).ones(tensor.shape, tensor.dtype)
     if not isinstance(gradient, Tensor):
         raise TypeError(explain(where, f"gradients can be either Tensors or None, but got {type(gradient).__name__}"))
     if gradient.shape != tensor.shape or gradient.dtype != tensor.dtype or gradient.device != tensor.device:

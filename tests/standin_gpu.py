@@ -18,6 +18,7 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import ClassVar
 from unittest import mock
 
 import numpy
@@ -29,21 +30,25 @@ METHODS = """all any argmax argmin argsort astype clip copy cumprod cumsum diago
     ravel repeat reshape round sort squeeze std sum swapaxes take trace transpose var view item tolist""".split()  # noqa: SIM905
 OPERATORS = """add radd sub rsub mul rmul truediv rtruediv floordiv rfloordiv mod rmod pow rpow matmul rmatmul and rand
     or ror xor rxor lshift rshift eq ne lt le gt ge neg pos abs invert divmod""".split()  # noqa: SIM905
+# What CuPy does from wherever it is: views, and copies into the memory of the current GPU.
+VIEWS = {"copy", "transpose", "reshape", "view", "squeeze", "swapaxes", "ravel", "diagonal", "item", "tolist"}
 IN_PLACE = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor"]
 
 
 class Device:
     current = 0
+    outer: ClassVar[list] = []
 
     def __init__(self, id=None):
         self.id = Device.current if id is None else id
 
     def __enter__(self):
-        self.before, Device.current = Device.current, self.id
+        Device.outer.append(Device.current)
+        Device.current = self.id
         return self
 
     def __exit__(self, *exception):
-        Device.current = self.before
+        Device.current = Device.outer.pop()
 
     def __eq__(self, other):
         return self.id == other.id
@@ -87,6 +92,8 @@ class ndarray:
         if name not in METHODS:
             raise AttributeError(f"cupy.ndarray has no {name} that minidl may use")
         method = getattr(self._array, name)
+        if name not in VIEWS:
+            unwrap(self)
 
         def call(*args, **kwargs):
             result = method(*unwrap(args), **unwrap(kwargs))
@@ -98,7 +105,7 @@ class ndarray:
         return wrap(self._array[unwrap(index)], self)
 
     def __setitem__(self, index, value):
-        self._array[unwrap(index)] = unwrap(value)
+        unwrap(self)[unwrap(index)] = unwrap(value)
 
     def __len__(self):
         return len(self._array)
@@ -120,14 +127,14 @@ class ndarray:
 
 def _operator(name):
     def operate(self, *others):
-        return wrap(getattr(self._array, name)(*unwrap(others)), self)
+        return wrap(getattr(unwrap(self), name)(*unwrap(others)), self)
 
     return operate
 
 
 def _in_place(name):
     def operate(self, other):
-        getattr(self._array, name)(unwrap(other))
+        getattr(unwrap(self), name)(unwrap(other))
         return self
 
     return operate
@@ -163,7 +170,9 @@ def wrap(value, parent=None):
         return value
     array = numpy.asarray(value)
     view = parent is not None and array.base is not None and numpy.may_share_memory(array, parent._array)
-    return ndarray(array, base=(parent if parent.base is None else parent.base) if view else None)
+    if not view:
+        return ndarray(array)
+    return ndarray(array, base=parent if parent.base is None else parent.base, device=parent.device.id)
 
 
 class Module(ModuleType):
@@ -205,11 +214,12 @@ static Three blockIdx, gridDim;
 """
 
 RUN = """
-extern "C" void run_{name}(unsigned grid_x, unsigned grid_y, {parameters}) {{
+extern "C" void run_{name}_packed(unsigned grid_x, unsigned grid_y, {parameters}* numbers) {{
     gridDim = {{grid_x, grid_y}};
     for (unsigned by = 0; by < grid_y; by++) for (unsigned bx = 0; bx < grid_x; bx++) {{
         blockIdx = {{bx, by}};
-        {threads} for (unsigned t = 0; t < THREADS; t++) {{ threadIdx = {{t, 0}}; {name}({arguments}); }}
+        {threads}
+        for (unsigned t = 0; t < THREADS; t++) {{ threadIdx = {{t, 0}}; {name}_packed({arguments}, *numbers); }}
     }}
 }}
 """
@@ -228,14 +238,13 @@ def _compiled(code):
 
 class RawModule:
     def __init__(self, *, code, options=()):
-        self.parameters = {}
-        kernels = re.findall(r"KERNEL (\w+)\(([^)]*)\) \{(.*?)\n\}", code, re.DOTALL)
         runs = []
-        for name, parameters, body in kernels:
+        for name, parameters in re.findall(r"KERNEL (\w+)_packed\((.*) numbers\)", code):
+            (body,) = re.findall(rf"__device__ void {name}\(.*?\n\}}", code, re.DOTALL)
             waits = re.search(r"block_\w+\(|row_\w+\(", body)
-            names = ", ".join(re.findall(r"(\w+)\s*(?:,|$)", parameters))
+            arguments = ", ".join(re.findall(r"\* ?(\w+)", parameters))
             threads = '_Pragma("omp parallel for num_threads(THREADS) schedule(static, 1)")' if waits else ""
-            runs.append(RUN.format(name=name, parameters=parameters, arguments=names, threads=threads))
+            runs.append(RUN.format(name=name, parameters=parameters, arguments=arguments, threads=threads))
         self.library = _compiled("\n".join([PRELUDE, code, *runs]))
 
     def get_function(self, name):
@@ -243,24 +252,12 @@ class RawModule:
         run.restype = None
 
         def kernel(grid, block, arguments):
-            passed = [
-                ctypes.c_void_p(a.data.ptr) if isinstance(a, ndarray) else SCALARS[a.dtype.char](a) for a in arguments
-            ]
-            assert all(a.device.id == Device.current for a in arguments if isinstance(a, ndarray))
+            unwrap(arguments[:-1])  # all on the current GPU?
+            passed = [ctypes.c_void_p(a.data.ptr if isinstance(a, ndarray) else int(a)) for a in arguments[:-1]]
             x, y = (*grid, 1)[:2]
-            run(ctypes.c_uint(x), ctypes.c_uint(y), *passed)
+            run(ctypes.c_uint(x), ctypes.c_uint(y), *passed, ctypes.c_void_p(arguments[-1].ctypes.data))
 
         return kernel
-
-
-SCALARS = {
-    "i": ctypes.c_int,
-    "l": ctypes.c_longlong,
-    "q": ctypes.c_longlong,
-    "f": ctypes.c_float,
-    "d": ctypes.c_double,
-    numpy.dtype(numpy.uintp).char: lambda number: ctypes.c_void_p(int(number)),
-}
 
 
 def module(devices=2):
@@ -284,6 +281,8 @@ def installed(devices=2):
         mock.patch.object(launch, "THREADS", 8),
         mock.patch.object(normalization, "CHUNK", 16),
         mock.patch.dict(launch._kernels, clear=True),
+        mock.patch.dict(launch._spaces, clear=True),
+        mock.patch.dict(backend._modules),
     ):
         launch._compiled.cache_clear()
         yield cupy

@@ -24,7 +24,7 @@ LAYERS = [
     "minidl.engine",
     "minidl.ops",
     "minidl.tensor",
-    "minidl.anomaly minidl.creation minidl.functional minidl.gradcheck",
+    "minidl.anomaly minidl.creation minidl.distributed minidl.functional minidl.gradcheck",
     "minidl.autograd",
     "minidl.nn minidl.serialization",
     "minidl.optim minidl.data",

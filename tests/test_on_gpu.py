@@ -80,9 +80,11 @@ def test_network(name, algorithm):
     with minidl.use_algorithm(algorithm):
         (scores, grads), (scores_there, grads_there) = run("cpu"), run("cuda")
     assert len(grads) == len(grads_there)
+    largest = max(float(abs(grad).max()) for grad in grads)
     for here, there in zip(scores + grads, scores_there + grads_there, strict=True):
-        largest = float(abs(here).max())
-        numpy.testing.assert_allclose(there.numpy(), here.numpy(), rtol=0, atol=1e-6 * largest + 1e-12)
+        # A bias in front of batch norm has the gradient 0, and what is computed is rounding of the others.
+        atol = 1e-6 * max(float(abs(here).max()), 1e-4 * largest)
+        numpy.testing.assert_allclose(there.numpy(), here.numpy(), rtol=0, atol=atol)
 
 
 def test_a_training_gives_the_losses_of_the_host_and_resumes(tmp_path, capsys):
@@ -101,7 +103,7 @@ def test_two_runs_give_the_same_bits():
     def run():
         minidl.manual_seed(0)
         model = NETWORKS["resnet20"].build().to("cuda")
-        x, t = minidl.rand(16, 3, 32, 32).to("cuda"), minidl.arange(16).to("cuda") % 10
+        x, t = minidl.rand(16, 3, 32, 32).to("cuda"), minidl.tensor([*range(10), *range(6)]).to("cuda")
         F.cross_entropy(model(x), t).backward()
         return [p.grad.cpu().numpy() for p in model.parameters()]
 
@@ -134,5 +136,5 @@ def test_devices_that_do_not_fit_are_named():
     x, weight = minidl.ones(1, 1, 3, 3).to("cuda"), minidl.ones(1, 1, 3, 3)
     with pytest.raises(RuntimeError, match=r"same device(?s:.*)cuda:0"):
         F.conv2d(x, weight)
-    with pytest.raises(TypeError, match=r"Use Tensor\.cpu"):
+    with pytest.raises(RuntimeError, match=r"Use Tensor\.cpu"):
         x.numpy()

@@ -6,8 +6,11 @@ import math
 from collections.abc import Sequence
 
 from minidl import ops
+from minidl.algorithm import with_kernels
 from minidl.checks import check_floating, check_same, shape_of, whole_number
 from minidl.errors import explain
+from minidl.gpu.normalization import move_running
+from minidl.memory import before_change, mark_changed
 from minidl.tensor import Number, Tensor, apply, optional_tensors, require_tensors
 
 
@@ -297,5 +300,14 @@ def _move_running(
     """
     if running_mean is None or running_var is None:
         return
-    running_mean.mul_(1 - momentum).add_(momentum * mean)
-    running_var.mul_(1 - momentum).add_(momentum * count / (count - 1) * variance)
+    correction = count / (count - 1)
+    if not with_kernels(mean.data):
+        running_mean.mul_(1 - momentum).add_(momentum * mean)
+        running_var.mul_(1 - momentum).add_(momentum * correction * variance)
+        return
+    running = running_mean.data, running_var.data
+    for array in running:
+        before_change(array)
+    move_running(running, mean.data, variance.data, momentum, correction)
+    for array in running:
+        mark_changed(array)

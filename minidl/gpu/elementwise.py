@@ -1,4 +1,7 @@
-"""Element by element on a GPU, where CuPy's own functions would take several launches."""
+"""Element by element on a GPU: where CuPy's own functions take several launches, or are slow to start one.
+
+Starting one of CuPy's functions costs twice as much as a kernel of launch.py, which counts where arrays are small.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,32 @@ from minidl.gpu.launch import c_name, per_element
 from minidl.gpu.layout import arranged_like, without_gaps
 
 
+def alike(a: Any, b: Any) -> bool:
+    """True for two arrays of floating-point numbers on a GPU, of one shape and dtype."""
+    return type(a) is type(b) and a.shape == b.shape and a.dtype is b.dtype and a.dtype.kind == "f"
+
+
+def binary(name: str, a: Any, b: Any) -> Any:
+    """a + b ("add") or a b ("multiply"), for two arrays that are `alike`."""
+    a = without_gaps(a)
+    b, y = arranged_like(b, a), empty_like(a)
+    per_element("elementwise." + name, y.size, (a, b, y), y.size, Mask="bool")
+    return y
+
+
+def positive_part(x: Any, out: Any) -> Any:
+    """max(x, 0), into `out` where that is not None: x itself."""
+    y = empty_like(without_gaps(x)) if out is None else out
+    per_element("elementwise.positive_part", y.size, (arranged_like(x, y), y), y.size, Mask="bool")
+    return y
+
+
 def masked(gradient: Any, mask: Any) -> Any:
     """`gradient` where `mask`, of its shape, is not 0; elsewhere 0, also where the gradient is infinite."""
     mask = without_gaps(mask)
     gradient = arranged_like(gradient, mask)
     y = empty_like(gradient)
-    per_element("elementwise.masked", y.size, gradient, mask, y, y.size, Mask=c_name(mask.dtype))
+    per_element("elementwise.masked", y.size, (gradient, mask, y), y.size, Mask=c_name(mask.dtype))
     return y
 
 
@@ -25,8 +48,9 @@ def sgd_step(p: Any, gradient: Any, velocity: Any, fresh: float, group: dict[str
     per_element(
         "elementwise.sgd",
         p.size,
-        *(p, arranged_like(gradient, p), velocity, p.size, float(group["lr"]), float(group["momentum"]), float(fresh)),
-        *(float(group["weight_decay"]), -1.0 if group["maximize"] else 1.0, bool(group["nesterov"])),
+        (p, arranged_like(gradient, p), velocity),
+        *(p.size, float(group["lr"]), float(group["momentum"]), float(fresh), float(group["weight_decay"])),
+        *(-1.0 if group["maximize"] else 1.0, bool(group["nesterov"])),
         Mask="bool",
     )
     return True

@@ -13,7 +13,10 @@ from minidl.backend import array_module, empty_like, memory_order
 
 def without_gaps(x: Any) -> Any:
     """x itself if its numbers fill one piece of memory, in any order of the dimensions; else a copy in C order."""
-    return x if _in_memory(x).flags.c_contiguous else array_module(x).ascontiguousarray(x)
+    order = memory_order(x)
+    if order is None or x.transpose(order).flags.c_contiguous:
+        return x
+    return array_module(x).ascontiguousarray(x)
 
 
 def arranged_like(x: Any, model: Any) -> Any:
@@ -37,9 +40,3 @@ def in_planes(x: Any) -> Any:
 def channel_step(x: Any) -> int:
     """From one channel to the next, in numbers: x is (N, C, ...) without gaps."""
     return x.strides[1] // x.itemsize if x.shape[1] > 1 else x.size
-
-
-def _in_memory(x: Any) -> Any:
-    """x with its dimensions from the outermost in memory on."""
-    order = memory_order(x)
-    return x if order is None else x.transpose(order)

@@ -8,7 +8,8 @@
 
 // Block (c, part) takes `chunk` elements of channel c: their mean, and the sum of the squares of what they differ from
 // it. Two passes over a piece that the second one finds in the cache: no digits are lost where the mean is large.
-KERNEL part_statistics(const T* x, T* means, T* squares, Index m, Index chunk, Index C, Index step) {
+// parts: (2, number of parts, C), means first.
+KERNEL part_statistics(const T* x, T* parts, Index m, Index chunk, Index C, Index step) {
     const Index c = blockIdx.x, first = blockIdx.y * chunk, last = min(first + chunk, m);
     T sum = 0;
     for (Index j = first + threadIdx.x; j < last; j += THREADS) sum += x[PLACE(j)];
@@ -20,44 +21,58 @@ KERNEL part_statistics(const T* x, T* means, T* squares, Index m, Index chunk, I
     }
     square = block_sum(square);
     if (threadIdx.x == 0) {
-        means[blockIdx.y * C + c] = mean;
-        squares[blockIdx.y * C + c] = square;
+        parts[blockIdx.y * C + c] = mean;
+        parts[(gridDim.y + blockIdx.y) * C + c] = square;
     }
+}
+
+// scales: (2, C), r = 1 / sqrt(variance + eps) and r weight
+__device__ void write_scales(T variance, const T* weight, T* scales, Index c, Index C, T eps) {
+    const T r = 1 / sqrt(variance + eps);
+    scales[c] = r;
+    scales[C + c] = weight ? r * weight[c] : r;
 }
 
 // A thread for each channel puts the parts together (Chan, Golub & LeVeque 1979):
 // mean = sum m_i mean_i / m,  m variance = sum (squares_i + m_i (mean_i - mean)^2).
-KERNEL statistics(const T* means, const T* squares, T* mean, T* variance, Index m, Index chunk, Index C, Index parts) {
+KERNEL statistics(const T* parts, const T* weight, T* mean, T* variance, T* scales, Index m, Index chunk, Index C,
+                  Index count, T eps) {
     THREAD_PER_ELEMENT(c, C)
     T total = 0;
-    for (Index i = 0; i < parts; i++) total += means[i * C + c] * min(chunk, m - i * chunk);
+    for (Index i = 0; i < count; i++) total += parts[i * C + c] * min(chunk, m - i * chunk);
     total /= m;
     T square = 0;
-    for (Index i = 0; i < parts; i++) {
-        const T d = means[i * C + c] - total;
-        square += squares[i * C + c] + d * d * min(chunk, m - i * chunk);
+    for (Index i = 0; i < count; i++) {
+        const T d = parts[i * C + c] - total;
+        square += parts[(count + i) * C + c] + d * d * min(chunk, m - i * chunk);
     }
     mean[c] = total;
     variance[c] = square / m;
+    write_scales(square / m, weight, scales, c, C, eps);
 }
 
-// r = 1 / sqrt(variance + eps), scale = r weight
-KERNEL scales(const T* variance, const T* weight, T* r, T* scale, Index C, T eps) {
+KERNEL scales_of(const T* variance, const T* weight, T* scales, Index C, T eps) {
     THREAD_PER_ELEMENT(c, C)
-    r[c] = 1 / sqrt(variance[c] + eps);
-    scale[c] = weight ? r[c] * weight[c] : r[c];
+    write_scales(variance[c], weight, scales, c, C, eps);
 }
 
 // y = (x - mean) scale + bias
-KERNEL normalize(const T* x, const T* mean, const T* scale, const T* bias, T* y, Index count, Index C, Index step) {
+KERNEL normalize(const T* x, const T* mean, const T* scales, const T* bias, T* y, Index count, Index C, Index step) {
     THREAD_PER_ELEMENT(i, count)
     const Index c = i / step % C;
-    y[i] = (x[i] - mean[c]) * scale[c] + (bias ? bias[c] : (T)0);
+    y[i] = (x[i] - mean[c]) * scales[C + c] + (bias ? bias[c] : (T)0);
+}
+
+// running = (1 - momentum) running + momentum statistic; the variance made unbiased by `correction` = m / (m - 1)
+KERNEL move_running(T* running_mean, T* running_variance, const T* mean, const T* variance, Index C, T momentum,
+                    T correction) {
+    THREAD_PER_ELEMENT(c, C)
+    running_mean[c] = (1 - momentum) * running_mean[c] + momentum * mean[c];
+    running_variance[c] = (1 - momentum) * running_variance[c] + momentum * correction * variance[c];
 }
 
 // sum(dy) and sum(dy (x - mean)), of the parts as in part_statistics
-KERNEL part_sums(const T* grad_y, const T* x, const T* mean, T* sums, T* dots, Index m, Index chunk, Index C,
-                 Index step) {
+KERNEL part_sums(const T* grad_y, const T* x, const T* mean, T* parts, Index m, Index chunk, Index C, Index step) {
     const Index c = blockIdx.x, first = blockIdx.y * chunk, last = min(first + chunk, m);
     const T middle = mean[c];
     T sum = 0, dot = 0;
@@ -69,41 +84,42 @@ KERNEL part_sums(const T* grad_y, const T* x, const T* mean, T* sums, T* dots, I
     sum = block_sum(sum);
     dot = block_sum(dot);
     if (threadIdx.x == 0) {
-        sums[blockIdx.y * C + c] = sum;
-        dots[blockIdx.y * C + c] = dot;
+        parts[blockIdx.y * C + c] = sum;
+        parts[(gridDim.y + blockIdx.y) * C + c] = dot;
     }
 }
 
 // The sum of each channel, of the parts as in part_statistics
-KERNEL part_totals(const T* x, T* sums, Index m, Index chunk, Index C, Index step) {
+KERNEL part_totals(const T* x, T* parts, Index m, Index chunk, Index C, Index step) {
     const Index c = blockIdx.x, first = blockIdx.y * chunk, last = min(first + chunk, m);
     T sum = 0;
     for (Index j = first + threadIdx.x; j < last; j += THREADS) sum += x[PLACE(j)];
     sum = block_sum(sum);
-    if (threadIdx.x == 0) sums[blockIdx.y * C + c] = sum;
+    if (threadIdx.x == 0) parts[blockIdx.y * C + c] = sum;
 }
 
-// db = sum(dy), dw = sum(dy (x - mean)) r, and what input_gradient subtracts
-KERNEL gradient_sums(const T* sums, const T* dots, const T* r, T* grad_bias, T* grad_weight, T* mean_g, T* slope,
-                     Index m, Index C, Index parts) {
+// db = sum(dy), dw = sum(dy (x - mean)) r; slopes: (2, C), db / m and dw r / m, which input_gradient subtracts
+KERNEL gradient_sums(const T* parts, const T* scales, T* grad_bias, T* grad_weight, T* slopes, Index m, Index C,
+                     Index count) {
     THREAD_PER_ELEMENT(c, C)
     T sum = 0, dot = 0;
-    for (Index i = 0; i < parts; i++) {
-        sum += sums[i * C + c];
-        dot += dots[i * C + c];
+    for (Index i = 0; i < count; i++) {
+        sum += parts[i * C + c];
+        dot += parts[(count + i) * C + c];
     }
+    const T r = scales[c];
     grad_bias[c] = sum;
-    grad_weight[c] = dot * r[c];
-    mean_g[c] = sum / m;
-    slope[c] = dot * r[c] * r[c] / m;
+    grad_weight[c] = dot * r;
+    slopes[c] = sum / m;
+    slopes[C + c] = dot * r * r / m;
 }
 
-// dx = scale (dy - mean_g - (x - mean) slope)
-KERNEL input_gradient(const T* grad_y, const T* x, const T* mean, const T* mean_g, const T* slope, const T* scale,
-                      T* grad_x, Index count, Index C, Index step) {
+// dx = scale (dy - db / m - (x - mean) dw r / m)
+KERNEL input_gradient(const T* grad_y, const T* x, const T* mean, const T* slopes, const T* scales, T* grad_x,
+                      Index count, Index C, Index step) {
     THREAD_PER_ELEMENT(i, count)
     const Index c = i / step % C;
-    grad_x[i] = scale[c] * (grad_y[i] - mean_g[c] - (x[i] - mean[c]) * slope[c]);
+    grad_x[i] = scales[C + c] * (grad_y[i] - slopes[c] - (x[i] - mean[c]) * slopes[C + c]);
 }
 
 // Local response normalization: d = k + alpha / size * (the sum of x^2 over the window), y = x d^-beta

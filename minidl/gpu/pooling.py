@@ -52,7 +52,8 @@ def _run(name: str, result: Any, arrays: tuple, x_shape: tuple[int, ...], geomet
     per_element(
         "pooling." + name,
         result.size,
-        *(*arrays, result.size, *x_shape[-2:], *output_size, top, left),
+        arrays,
+        *(result.size, *x_shape[-2:], *output_size, top, left),
         **constants(kernel_size, stride, dilation),
         **(types or {"Winner": "int"}),  # the file is compiled as a whole
     )

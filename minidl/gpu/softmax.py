@@ -14,5 +14,5 @@ def of_rows(name: str, *arrays: Any) -> Any:
     arrays = tuple(xp.ascontiguousarray(array) for array in arrays)
     result = xp.empty_like(arrays[0])
     C = result.shape[-1]
-    per_block("softmax." + name, (result.size // C,), *arrays, result, C)
+    per_block("softmax." + name, (result.size // C,), (*arrays, result), C)
     return result

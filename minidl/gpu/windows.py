@@ -18,7 +18,8 @@ def im2col(x: Any, kernel_size: Any, output_size: Any, stride: Any, padding: Any
     per_element(
         "windows.im2col",
         count,
-        *(x, columns, count, *steps, H, W, N, OH, OW, padding[0][0], padding[1][0]),
+        (x, columns),
+        *(count, *steps, H, W, N, OH, OW, padding[0][0], padding[1][0]),
         **constants(kernel_size, stride, dilation),
     )
     return columns
@@ -32,7 +33,8 @@ def col2im(columns: Any, image_size: Any, stride: Any, padding: Any, dilation: A
     per_element(
         "windows.col2im",
         images.size,
-        *(columns, images, images.size, *image_size, N, OH, OW, padding[0][0], padding[1][0]),
+        (columns, images),
+        *(images.size, *image_size, N, OH, OW, padding[0][0], padding[1][0]),
         **constants((KH, KW), stride, dilation),
     )
     return images.transpose(1, 0, 2, 3)

@@ -16,8 +16,8 @@ from minidl.parallel import parallel_map
 SAMPLE = 1 << 10  # rows
 
 
-def statistics(x):
-    """The mean and the (biased) variance of each channel, in one pass:
+def statistics(x, weight, eps):
+    """The mean and the (biased) variance of each channel, and their scales. In one pass:
 
         d = x - s,  mean = s + mean(d),  variance = mean(d^2) - mean(d)^2
 
@@ -38,21 +38,25 @@ def statistics(x):
 
     total, squares = _added(parallel_map(of_block, blocks, rows.size))
     total /= m
-    return near + total, xp.maximum(squares / m - total * total, 0)
+    variance = xp.maximum(squares / m - total * total, 0)
+    return near + total, variance, scales_of(variance, weight, eps)
 
 
-def scales(variance, weight, eps):
-    """r = 1 / sqrt(variance + eps) and r weight."""
-    r = 1 / array_module(variance).sqrt(variance + eps)
-    return r, r if weight is None else r * weight
+def scales_of(variance, weight, eps):
+    """The scales (2, C): r = 1 / sqrt(variance + eps) and r weight."""
+    xp = array_module(variance)
+    scales = xp.empty((2, len(variance)), variance.dtype)
+    scales[0] = 1 / xp.sqrt(variance + eps)
+    scales[1] = scales[0] if weight is None else scales[0] * weight
+    return scales
 
 
-def normalize(x, mean, scale, bias):
+def normalize(x, mean, scales, bias):
     """y = (x - mean) scale + bias"""
     xp, rows, result = array_module(x), rows_of(x), images_like(x)
     y = rows_of(result)
     blocks = row_blocks(rows)
-    mean, scale = _repeat(mean, blocks), _repeat(scale, blocks)
+    mean, scale = _repeat(mean, blocks), _repeat(scales[1], blocks)
     bias = None if bias is None else _repeat(bias, blocks)
 
     def of_block(block):
@@ -66,8 +70,8 @@ def normalize(x, mean, scale, bias):
     return result
 
 
-def gradient_sums(grad_output, x, mean, r):
-    """db = sum(dy), dw = sum(dy (x - mean)) r, and the mean_g and slope that input_gradient takes."""
+def gradient_sums(grad_output, x, mean, scales):
+    """db = sum(dy), dw = sum(dy (x - mean)) r, and the slopes db / m and dw r / m that input_gradient takes."""
     xp, dy, rows = array_module(x), rows_of(grad_output), rows_of(x)
     m, C = dy.shape
     blocks = row_blocks(dy)
@@ -80,12 +84,17 @@ def gradient_sums(grad_output, x, mean, r):
         return sum_of_block(g.reshape(-1, C)), sum_of_block(product.reshape(-1, C))
 
     grad_bias, dots = _added(parallel_map(of_block, blocks, dy.size))
-    grad_weight = dots * r
-    return grad_bias, grad_weight, grad_bias / m, grad_weight * r / m
+    grad_weight = dots * scales[0]
+    return grad_bias, grad_weight, (grad_bias / m, grad_weight * scales[0] / m)
 
 
-def input_gradient(grad_output, x, mean, mean_g, slope, scale):
-    """dx = scale (dy - mean_g - (x - mean) slope), as dy scale - x slope scale + (mean slope - mean_g) scale."""
+def input_gradient(grad_output, x, mean, slopes, scales):
+    """dx = scale (dy - db / m - (x - mean) slope), slope = dw r / m
+
+    as dy scale - x slope scale + (mean slope - db / m) scale.
+    """
+    mean_g, slope = slopes
+    scale = scales[1]
     xp, dy, rows, result = array_module(x), rows_of(grad_output), rows_of(x), images_like(x)
     grad_x = rows_of(result)
     blocks = row_blocks(dy)

@@ -45,14 +45,16 @@ class Conv2d(Function):
         self.x_shape, self.weight_shape, self.groups = x.shape, weight.shape, groups
         self.geometry = stride, padding, dilation
         self.in_blocks = groups == 1 and blocked_convolution.serves(x, weight, stride, dilation)
-        self.through_cudnn = with_cudnn(x) and cudnn.serves(x, weight, self.geometry)
         if self.in_blocks:
             y = blocked_convolution.convolve(x, weight, bias, *self.geometry)
             self.multiply_adds = y.size * math.prod(weight.shape[1:])
             return y
-        if self.through_cudnn:
+        self.in_cudnn = None
+        if with_cudnn(x):
             OH, OW = output_size(x.shape[2:], weight.shape[2:], stride, padding, dilation)
-            y = cudnn.convolve(x, weight, (len(x), len(weight), OH, OW), self.geometry)
+            self.in_cudnn = cudnn.convolution(x, weight, (len(x), len(weight), OH, OW), self.geometry)
+        if self.in_cudnn is not None:
+            y = self.in_cudnn.forward(x, weight)
             self.multiply_adds = y.size * math.prod(weight.shape[1:])
             if bias is not None:
                 y += bias.reshape(-1, 1, 1)
@@ -77,10 +79,10 @@ class Conv2d(Function):
                 blocked_convolution.weight_gradient(x, grad_output, *self.geometry, (KH, KW)) if need_weight else None,
                 blocked_convolution.bias_gradient(grad_output) if need_bias else None,
             )
-        if self.through_cudnn:
+        if self.in_cudnn is not None:
             return (
-                cudnn.input_gradient(grad_output, weight, self.x_shape, self.geometry) if need_x else None,
-                cudnn.weight_gradient(x, grad_output, self.weight_shape, self.geometry) if need_weight else None,
+                self.in_cudnn.input_gradient(grad_output, weight) if need_x else None,
+                self.in_cudnn.weight_gradient(x, grad_output) if need_weight else None,
                 channel_sums(grad_output) if need_bias else None,
             )
 

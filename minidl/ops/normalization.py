@@ -108,10 +108,12 @@ class BatchNorm(Function):
     Ioffe & Szegedy 2015, arXiv:1502.03167, Algorithm 1.
     """
 
+    gives_gradients_away = True
+
     def forward(self, x, weight, bias, mean, variance, *, eps):
         xp = array_module(x)
         self.of_batch = mean is None
-        self.steps = _fast_steps(x)
+        self.steps = fast_steps(x)
         if self.steps is not None:
             return self._fast_forward(x, weight, bias, mean, variance, eps)
         rows = _with_channels(x)  # (N, C, L)
@@ -163,30 +165,30 @@ class BatchNorm(Function):
     def _fast_forward(self, x, weight, bias, mean, variance, eps):
         """The same; saved is x, which is there anyway, in place of `centred`."""
         if self.of_batch:
-            mean, variance = self.steps.statistics(x)
+            mean, variance, scales = self.steps.statistics(x, weight, eps)
         else:
             mean = mean.copy()  # the running mean may move before backward
-        r, scale = self.steps.scales(variance, weight, eps)
+            scales = self.steps.scales_of(variance, weight, eps)
         need_x, need_weight, *_ = self.needs_input_grad
-        self.save_for_backward(x if need_weight or (need_x and self.of_batch) else None, mean, r, scale)
-        y = self.steps.normalize(x, mean, scale, bias)
+        self.save_for_backward(x if need_weight or (need_x and self.of_batch) else None, mean, scales)
+        y = self.steps.normalize(x, mean, scales, bias)
         if not self.of_batch:
             return y
         self.mark_non_differentiable(mean, variance)
         return y, mean, variance
 
     def _fast_backward(self, grad_output):
-        x, mean, r, scale = self.saved_tensors
+        x, mean, scales = self.saved_tensors
         need_x, need_weight, need_bias, *_ = self.needs_input_grad
         grad_x = grad_weight = grad_bias = None
         if x is not None:
-            grad_bias, grad_weight, mean_g, slope = self.steps.gradient_sums(grad_output, x, mean, r)
+            grad_bias, grad_weight, slopes = self.steps.gradient_sums(grad_output, x, mean, scales)
         elif need_bias:
             grad_bias = grad_output.sum(axis=(0, *range(2, grad_output.ndim)))
         if need_x and self.of_batch:
-            grad_x = self.steps.input_gradient(grad_output, x, mean, mean_g, slope, scale)
+            grad_x = self.steps.input_gradient(grad_output, x, mean, slopes, scales)
         elif need_x:
-            grad_x = grad_output * scale.reshape(-1, *(1,) * (grad_output.ndim - 2))
+            grad_x = grad_output * scales[1].reshape(-1, *(1,) * (grad_output.ndim - 2))
         return (
             grad_x,
             grad_weight if need_weight else None,
@@ -196,7 +198,7 @@ class BatchNorm(Function):
         )
 
 
-def _fast_steps(x):
+def fast_steps(x):
     """The module with BatchNorm's steps for the device of x; None where the plain formulae shall run."""
     if not x.size:
         return None

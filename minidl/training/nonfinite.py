@@ -13,6 +13,8 @@ from minidl.inspect.trace import Call, Operation, trace
 from minidl.nn import Module
 from minidl.tensor import Tensor
 
+NOT_FOUND = "the same step once more gives finite numbers: it is not reproducible"
+
 
 def where_it_began(model: Module, loss_fn: Callable[[Any, Tensor], Tensor], inputs: Tensor, labels: Tensor) -> str:
     """One sentence: the inputs, a parameter, an operation of the forward or one of the backward pass.
@@ -37,7 +39,7 @@ def where_it_began(model: Module, loss_fn: Callable[[Any, Tensor], Tensor], inpu
         if event == "after" and not all(is_finite(gradient) for gradient in gradients):
             shapes = ", ".join(describe(gradient) for gradient in gradients if is_array(gradient))
             return f"it began in the backward pass of {_named(paths.get(node, ''))}{node.name()}, gradients {shapes}"
-    return "the same step once more gives finite numbers: it is not reproducible"
+    return NOT_FOUND
 
 
 def is_finite(array: Any) -> bool:

@@ -4,7 +4,8 @@
     python -m tests.benchmarks --pairs 3                  the same, quicker and rougher
     python -m tests.benchmarks networks --only lenet5     one part, as python -m tests.benchmarks.networks would
 
-Parts: networks, operations, memory, tiny_ops, startup, scaling, debugger, peers.
+Parts: networks, operations, memory, tiny_ops, startup, scaling, debugger, peers; distributed (only by its name: it
+needs MPI).
 """
 
 import argparse
@@ -16,7 +17,7 @@ from tests.benchmarks import debugger, memory, networks, operations, scaling, st
 from tests.benchmarks.machine import description
 from tests.benchmarks.plots import Bars, ratio_figure, scaling_figure
 
-PARTS = ("networks", "operations", "memory", "tiny_ops", "startup", "scaling", "debugger", "peers")
+PARTS = ("networks", "operations", "memory", "tiny_ops", "startup", "scaling", "debugger", "peers", "distributed")
 
 
 def networks_picture(rows, note):
@@ -71,7 +72,7 @@ def main():
         sys.argv[0] = f"python -m tests.benchmarks.{part}"
         importlib.import_module(f"tests.benchmarks.{part}").main()
         return
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=f"All of {', '.join(PARTS[:-1])}.")
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=f"All of {', '.join(PARTS[:-2])}.")
     parser.add_argument("--out", type=Path, default=Path("out", "benchmarks"), metavar="FOLDER")
     parser.add_argument("--pairs", type=int, default=5)
     arguments = parser.parse_args()

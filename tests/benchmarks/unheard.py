@@ -71,7 +71,7 @@ class Deaf:
             self.places += count
             if count:
                 without |= {(module.__file__, *key): code for key, code in _functions(code).items()}
-        functions = [f for f in gc.get_objects() if isinstance(f, FunctionType)]
+        functions = [f for f in gc.get_objects() if type(f) is FunctionType]  # isinstance would wake lazy objects up
         keys = {f: (f.__code__.co_filename, f.__code__.co_qualname, f.__code__.co_firstlineno) for f in functions}
         self.pairs = [(f, f.__code__, without[key]) for f, key in keys.items() if key in without]
 
