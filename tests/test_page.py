@@ -182,6 +182,16 @@ def test_windows_of_pooling_and_of_the_gradient_of_a_convolutions_input(found):
     assert [s["window"]["kind"] for s in steps] == ["max", "mean"] and steps[1]["window"]["count"] == "inside"
 
 
+def test_a_weight_that_is_no_parameter_is_no_batch_of_images():
+    weight = minidl.randn(8, 3, 2, 2, requires_grad=True)
+    x = minidl.randn(2, 3, 5, 5)
+    found = document(trace(lambda: minidl.nn.functional.conv2d(x, weight).sum().backward()), "raw")
+    window = found["steps"][0]["window"]
+    assert found["tensors"][window["weight"]]["data"]["shape"] == (8, 3, 2, 2)
+    gradient = found["tensors"][found["tensors"][window["weight"]]["gradient"]]["data"]
+    assert (gradient["kind"], gradient["shape"]) == ("filters", (8, 3, 2, 2))
+
+
 def test_four_images_of_a_batch_at_most_and_fewer_where_there_is_no_room(monkeypatch):
     tape = traced(lenet5(), (6, 1, 32, 32))
     data = document(tape, "six")["tensors"][0]["data"]

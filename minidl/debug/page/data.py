@@ -81,6 +81,7 @@ class _Document:
         self.exact: dict[Value, None] = {}  # those whose every number is needed, for the sums behind single values
         self.wished: dict[Value, None] = {}  # the same, where there is still room
         self.updated: set[Value] = set()  # whose numbers must be exact, where there are such, for those of an update
+        self.places: dict[str, dict[int, list[int]]] = {"gives": {}, "takes": {}}  # of a tensor the steps
         self.step_of: dict[int, int] = {}  # from the number of an event
 
     def build(self, title: str, facts: Iterable[tuple[str, str]], at: int | None) -> dict[str, Any]:
@@ -99,6 +100,10 @@ class _Document:
                 step["window"] = None
             if step["update"] and not pictures.updates:
                 step["update"] = None
+        for side in ("gives", "takes"):
+            for number, step in enumerate(self.steps):
+                for part in step[side]:
+                    self.places[side].setdefault(part["tensor"], []).append(number)
         return {
             "title": title,
             "facts": [[name, value] for name, value in facts],
@@ -244,6 +249,7 @@ class _Document:
         y, options = event.outputs[0], event.options
         if event.type is ops.Conv2d:
             x, weight, bias = event.inputs[:3]
+            self.kernels.add(weight)  # also one that is no parameter
             return self.looking("conv", {"x": x, "weight": weight, "bias": bias, "y": y}, self.exact, options)
         tensors = {"x": event.inputs[0], "y": y}
         if event.type is ops.AdaptiveAvgPool2d:
@@ -285,9 +291,7 @@ class _Document:
     # ------------------------------------------------------------------------------------------------------- tensors
 
     def tensor(self, value: Value, pictures: Pictures) -> dict[str, Any]:
-        number = self.numbers[value]
-        made = [k for k, step in enumerate(self.steps) if any(part["tensor"] == number for part in step["gives"])]
-        used = [k for k, step in enumerate(self.steps) if any(part["tensor"] == number for part in step["takes"])]
+        made, used = (self.places[side].get(self.numbers[value], []) for side in ("gives", "takes"))
         gradient = self.gradients.get(value)
         of = self.of.get(value)
         return {
