@@ -276,6 +276,52 @@ def test_a_pixel_of_the_gradient_of_a_convolutions_input_shows_its_sum(opened, p
     assert "288 products" in page.locator("#sum .equation").inner_text()  # 32 filters of 3 x 3
 
 
+POOLINGS = {
+    "max": nn.MaxPool2d(3, 2, 1),
+    "dilated": nn.MaxPool2d(2, 1, dilation=2),
+    "mean": nn.AvgPool2d(3, 2, 1),
+    "inside": nn.AvgPool2d(3, 2, 1, count_include_pad=False),
+    "ceil": nn.AvgPool2d((2, 3), 3, ceil_mode=True),
+}
+
+
+@pytest.mark.parametrize("name", POOLINGS)
+def test_poolings_of_all_kinds_forward_and_backward(opened, pages, tmp_path, name):
+    """Values of the result and of the gradient, as the page computes them, are the tape's."""
+    minidl.manual_seed(2)
+    x, pool = minidl.randn(2, 2, 7, 8, requires_grad=True), POOLINGS[name]
+    weight = minidl.randn(*pool(x).shape)
+    held = document(trace(lambda: (pool(x) * weight).sum().backward()), name)
+    path = tmp_path / f"{name}.html"
+    path.write_text(assemble(json.loads(json.dumps(held))), encoding="utf-8")
+    pages[name] = path.as_uri(), held
+    page = opened(name)
+    for phase in ("forward", "backward"):
+        number = next(k for k, s in enumerate(held["steps"], 1) if s["phase"] == phase and "Pool2d" in s["op"])
+        page.evaluate(f"location.hash = '#step={number}'")
+        page.wait_for_function(f"document.body.dataset.phase === '{phase}'")
+        y = numbers(held["tensors"][held["steps"][number - 1]["window"]["y"]]["data"])[0]
+        page.locator(".gives figure canvas").first.focus()
+        for plane, i, j in numpy.ndindex(y.shape):
+            if (i + 3 * j + 5 * plane) % 19:  # some of them
+                continue
+            page.keyboard.press("Escape")
+            rows, columns = ((["ArrowDown"] * i), (["ArrowRight"] * j))
+            for key in [
+                "PageUp",
+                *["ArrowUp"] * 8,
+                *["ArrowLeft"] * 8,
+                *["PageDown"] * plane,
+                *rows,
+                *columns,
+                "Enter",
+            ]:
+                page.keyboard.press(key)
+            _, indices, computed, _ = behind(page)
+            assert indices == (0, plane, i, j)
+            assert computed == pytest.approx(y[plane, i, j], rel=5e-3, abs=1e-6), indices
+
+
 def test_another_image_of_the_batch(opened, pages):
     held = pages["lenet5"][1]
     page = opened("lenet5")

@@ -20,9 +20,10 @@ A step is an operation forward or backward, or the update of a module's paramete
     source      {place, line}: the line that called it, in the user's code or in architectures/; null if there is none
     takes, gives    [{role, tensor}]: x, weight, ...; numbers of tensors
     window      where the numbers behind one value can be shown, what they are (window.js); else null:
-                kind        "conv", "conv_input" (the gradient of a convolution's input), "max", "mean", "adaptive"
+                kind        "conv", "max", "mean", "adaptive"; of the gradient of the input "conv_input", "max_input",
+                            "mean_input"
                 x, y        the tensors that it looks at, and that the value stands in; of conv and conv_input also
-                            weight, of conv also bias (or null)
+                            weight, of conv also bias (or null); of the gradient of a pooling also source, its input
                 stride, padding ([[top, bottom], [left, right]]), dilation, groups, kernel, count: as far as it has such
     update      of an update: {settings, parameters}; of each parameter the tensors param, grad and the state of the
                 optimizer by their names, and new_param, ... after it. Else null
@@ -255,15 +256,19 @@ class _Document:
         if event.type is ops.AdaptiveAvgPool2d:
             return self.looking("adaptive", tensors, self.exact, {})
         kind = "max" if event.type is ops.MaxPool2d else "mean"
-        count = options.get("divisor_override") or ("all" if options.get("count_include_pad") else "inside")
-        return self.looking(kind, tensors, self.exact, {**options, "kernel": options["kernel_size"], "count": count})
+        return self.looking(kind, tensors, self.exact, _of_pooling(options))
 
     def window_of_gradient(self, event: Event) -> dict[str, Any] | None:
-        """Of the backward of a convolution: what one value of the gradient of its input is made of."""
-        if event.type is not ops.Conv2d or event.produced[0] is None:
+        """Of the backward of a convolution or pooling: what one value of the gradient of its input is made of."""
+        if event.type not in (ops.Conv2d, ops.MaxPool2d, ops.AvgPool2d) or event.produced[0] is None:
             return None
-        tensors = {"x": event.incoming[0], "weight": event.inputs[1], "y": event.produced[0]}
-        return self.looking("conv_input", tensors, self.wished, event.options)
+        tensors = {"x": event.incoming[0], "y": event.produced[0]}
+        if event.type is ops.Conv2d:
+            tensors["weight"] = event.inputs[1]
+            return self.looking("conv_input", tensors, self.wished, event.options)
+        tensors["source"] = event.inputs[0]
+        kind = "max_input" if event.type is ops.MaxPool2d else "mean_input"
+        return self.looking(kind, tensors, self.wished, _of_pooling(event.options))
 
     def looking(
         self, kind: str, tensors: dict[str, Any], wanted: dict[Value, None], options: dict[str, Any]
@@ -305,6 +310,12 @@ class _Document:
             "note": self.notes.get(value, ""),
             **pictures.of(value),
         }
+
+
+def _of_pooling(options: dict[str, Any]) -> dict[str, Any]:
+    """Its settings, and what its mean is divided by: a number, "all" that the window spans, "inside" of the image."""
+    count = options.get("divisor_override") or ("all" if options.get("count_include_pad") else "inside")
+    return {**options, "kernel": options["kernel_size"], "count": count}
 
 
 def _is_same(a: Value, b: Value) -> bool:

@@ -2,11 +2,11 @@
 // One value of a result, what it was computed from, lit up, and the sum (or the maximum) that it is.
 //     conv         y[n, f, i, j] = bias[f] + sum over c, kh, kw of weight[f, c, kh, kw] x[n, c, i S − P + kh D, j S − P + kw D]
 //     conv_input   the gradient of x there: the sum over all f, kh, kw, i, j with h = i S − P + kh D of weight[f, c, kh, kw] dy[n, f, i, j]
-//     max, mean, adaptive      of the window of one channel
+//     max, mean, adaptive      of the window of one channel; max_input, mean_input: the gradient of x there
 
 let chosen = null; // the cell of y that is explained
 
-const HINTS = { conv: "click a pixel: its sum", conv_input: "click a pixel: its sum", max: "click a pixel: its window", mean: "click a pixel: its window", adaptive: "click a pixel: its window" };
+const HINTS = { conv: "click a pixel: its sum", conv_input: "click a pixel: its sum", max_input: "click a pixel: its sum", mean_input: "click a pixel: its sum", max: "click a pixel: its window", mean: "click a pixel: its window", adaptive: "click a pixel: its window" };
 
 /** The numbers of the image that is shown, of a tensor of maps, and their shape. */
 function maps(index) {
@@ -25,7 +25,8 @@ const frameAround = (plane, rows, columns) => ({ plane, i: Math.min(...rows), j:
 
 /** What goes into one value: {parts: [{which, window, kernel, products, sum}], columns, total, kept, words, marks}. */
 function explained(window, cell) {
-  return { conv: summedForward, conv_input: summedBackward }[window.kind]?.(window, cell) ?? pooled(window, cell);
+  const explain = { conv: summedForward, conv_input: summedBackward, max_input: pooledBackward, mean_input: pooledBackward };
+  return (explain[window.kind] ?? pooled)(window, cell);
 }
 
 function summedForward(of, { plane: f, i, j }) {
@@ -82,12 +83,60 @@ function products(parts, weight, bias, kept, marks) {
   return { parts, columns: weight.KW, total, kept, words, marks };
 }
 
+/** The rows (axis 0) or columns (1) of the window number `at`. */
+function taps(of, axis, at) {
+  return Array.from({ length: of.kernel[axis] }, (_, k) => at * of.stride[axis] - of.padding[axis][0] + k * (of.dilation?.[axis] ?? 1));
+}
+
+/** What the mean of a window is divided by. */
+function counted(of, { H, W }, rows, columns) {
+  if (typeof of.count === "number") return of.count;
+  const within = (places, size, [before, after]) => places.filter((place) => place >= -before && place < size + after).length;
+  const padding = of.count === "all" ? of.padding : [[0, 0], [0, 0]];
+  return within(rows, H, padding[0]) * within(columns, W, padding[1]);
+}
+
+function pooledBackward(of, { plane, i: h, j: w }) {
+  const dy = maps(of.x), x = maps(of.source), dx = maps(of.y), [KH, KW] = of.kernel;
+  const window = [], kernel = [], rows = [], columns = [];
+  for (const i of touching(of, 0, h)) {
+    for (const j of touching(of, 1, w)) {
+      const value = i === null || j === null ? null : dy.at(plane, i, j); // null: no window has x there
+      window.push(value);
+      kernel.push(value === null ? 0 : share(of, x, plane, taps(of, 0, i), taps(of, 1, j), h, w));
+      if (value !== null) rows.push(i), columns.push(j);
+    }
+  }
+  const parts = [{ which: `c = ${plane}`, captions: [`grad_output, channel ${plane}`, of.kind === "max_input" ? "is it the largest?" : "1 / count"], window, kernel }];
+  const marks = { x: rows.length ? [frameAround(plane, rows, columns)] : [] };
+  const windows = rows.length === 1 ? "the window that holds x there" : `the ${rows.length} windows that hold x there`;
+  const words = of.kind === "max_input" ? `from ${windows}, where it is the largest value` : `a share from ${windows}`;
+  return { ...products(parts, { KH, KW }, null, dx.at(plane, h, w), marks), words };
+}
+
+/** For each tap of the kernel, the number of the window in which that tap is at `place`; null where there is none. */
+function touching(of, axis, place) {
+  return range(0, of.kernel[axis]).map((k) => {
+    const at = (place + of.padding[axis][0] - k * (of.dilation?.[axis] ?? 1)) / of.stride[axis];
+    return Number.isInteger(at) ? at : null;
+  });
+}
+
+/** The derivative of a window's result with respect to x[h, w]. */
+function share(of, x, plane, rows, columns, h, w) {
+  if (of.kind === "mean_input") return 1 / counted(of, x, rows, columns);
+  let best = -Infinity, place = null;
+  for (const row of rows) for (const column of columns) {
+    const value = x.at(plane, row, column);
+    if (value !== null && (place === null || value > best)) [best, place] = [value, [row, column]];
+  }
+  return place[0] === h && place[1] === w ? 1 : 0;
+}
+
 function pooled(of, { plane, i, j }) {
   const x = maps(of.x), y = maps(of.y);
-  const taps = (axis, at, size, out) => of.kind === "adaptive"
-    ? range(Math.floor((at * size) / out), Math.ceil(((at + 1) * size) / out))
-    : Array.from({ length: of.kernel[axis] }, (_, k) => at * of.stride[axis] - of.padding[axis][0] + k * (of.dilation?.[axis] ?? 1));
-  const rows = taps(0, i, x.H, y.H), columns = taps(1, j, x.W, y.W);
+  const places = (axis, at, size, out) => (of.kind === "adaptive" ? range(Math.floor((at * size) / out), Math.ceil(((at + 1) * size) / out)) : taps(of, axis, at));
+  const rows = places(0, i, x.H, y.H), columns = places(1, j, x.W, y.W);
   const window = rows.flatMap((h) => columns.map((w) => x.at(plane, h, w)));
   const inside = window.filter((value) => value !== null);
   const marks = { x: [frameAround(plane, rows, columns)] };
@@ -98,9 +147,7 @@ function pooled(of, { plane, i, j }) {
     words = `the largest of ${inside.length} values, at row ${h}, column ${w}`;
     marks.x.push({ plane, i: h, j: w });
   } else {
-    const within = (places, size, [before, after]) => places.filter((place) => place >= -before && place < size + after).length;
-    const count = typeof of.count === "number" ? of.count
-      : of.count === "all" ? within(rows, x.H, of.padding[0]) * within(columns, x.W, of.padding[1]) : inside.length;
+    const count = of.kind === "adaptive" ? inside.length : counted(of, x, rows, columns);
     total = sum(inside) / count;
     words = `the mean of ${count} values: ${number(sum(inside))} / ${count}`;
   }
