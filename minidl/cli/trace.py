@@ -29,8 +29,8 @@ DESCRIPTION = """write one training step of a network as a web page to step thro
 The network is given a few images, and everything is recorded: each operation with the tensors that it takes and gives,
 their statistics, histograms and pictures, then backward with all gradients, then the update. The page is one file that
 needs no network: open it in a browser. In it, a click on a tensor shows where it came from, a click on a pixel of what
-a convolution gives the sum that it is, and a click on a weight in the update what the optimizer did. --after 30 trains for 30 steps first, so that there is more to see than
-random filters.
+a convolution gives the sum that it is, and a click on a weight in the update what the optimizer did. --after 30 trains
+for 30 steps first, so that there is more to see than random filters.
 
     minidl trace resnet20 --html out.html"""
 
