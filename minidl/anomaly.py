@@ -7,8 +7,9 @@
 
 The name and check_nan are PyTorch's; PyTorch looks at the gradients that backward returns, and at nothing else. Here
 the results of every operation are looked at as soon as they are there: the first NaN is found in the operation that
-made it, and a NaN loss does not get as far as backward. The exception says where: module, shapes, ranges, the first
-place and what stood there, and in a note the lines of code that called the operation.
+made it, and a NaN loss does not get as far as backward, not even one whose forward ran outside of the context. The
+exception says where: module, shapes, ranges, the first place and what stood there, and in a note the lines of code that
+called the operation.
 
 Infinities are let through, since they may be meant: -inf masks a score, and the maximum of no pixels is -inf. If one of
 them turns into a NaN later (inf - inf, 0 * inf), the exception also says where that infinity came from. With
@@ -69,7 +70,7 @@ class detect_anomaly:
     check_nan   False lets NaN pass, and only notes, of an exception in a backward, where its operation was called
     check_inf   stop at infinities as well
 
-    AnomalyError, with what is known of the operation. UserWarning where backward comes to operations whose forward was
+    AnomalyError, with what is known of the operation, or of the loss. UserWarning where backward comes to operations whose forward was
     not in the context: their results were not looked at. Only the thread that enters the context is watched.
     """
 
