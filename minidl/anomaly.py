@@ -70,8 +70,9 @@ class detect_anomaly:
     check_nan   False lets NaN pass, and only notes, of an exception in a backward, where its operation was called
     check_inf   stop at infinities as well
 
-    AnomalyError, with what is known of the operation, or of the loss. UserWarning where backward comes to operations whose forward was
-    not in the context: their results were not looked at. Only the thread that enters the context is watched.
+    AnomalyError, with what is known of the operation, or of the loss. UserWarning where backward comes to operations
+    whose forward was not in the context: their results were not looked at. Only the thread that enters the context is
+    watched.
     """
 
     def __init__(self, check_nan: bool = True, *, check_inf: bool = False):
