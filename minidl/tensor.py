@@ -1384,7 +1384,12 @@ def promote(operation: type[Function], a: Any, b: Any) -> tuple[Any, Any]:
     tensors = [value for value in operands if isinstance(value, Tensor)]
     floating = {value.dtype for value in tensors if value.dtype.kind == "f"}
     if len(floating) > 1:
-        check_same(operation.__name__.lower(), left=operands[0], right=operands[1])
+        where, named = operation.__name__.lower(), {"left": operands[0], "right": operands[1]}
+        array = next((value for value in (a, b) if is_array(value)), None)
+        if array is not None and array.dtype == float64:
+            help = "NumPy's arrays are float64 unless told otherwise: a.astype(minidl.float32)"
+            raise RuntimeError(explain(where, "expected all tensors to have the same dtype", named, help=help))
+        check_same(where, **named)
     wanted = floating.pop() if floating else None
     if wanted is None and (operation is ops.Div or any(isinstance(value, float) for value in operands)):
         wanted = get_default_dtype()
