@@ -241,9 +241,10 @@ several_gpus = False  # True once an array went to another GPU than the first: t
 
 def on_device_of(arrays: Iterable[Any]) -> AbstractContextManager:
     """A context in which CuPy computes on the GPU that holds the first of `arrays` that lies on one."""
-    for array in arrays:
-        if hasattr(array, "device") and not on_cpu(array):
-            return array.device
+    if several_gpus:
+        for array in arrays:
+            if hasattr(array, "device") and not on_cpu(array):
+                return array.device
     return nullcontext()
 
 
@@ -257,10 +258,7 @@ def copied(array: Any) -> Any:
 
 def write(array: Any, values: Any) -> None:
     """array[...] = values"""
-    if several_gpus:
-        with on_device_of((array,)):
-            array[...] = values
-    else:
+    with on_device_of((array,)):
         array[...] = values
 
 
