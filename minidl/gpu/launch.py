@@ -104,7 +104,8 @@ def _in_a_struct(numbers: tuple, dtype: numpy.dtype, wide: bool) -> numpy.ndarra
     """Bytes as C lays them out for a struct of these numbers."""
     real, index = (dtype if dtype.kind == "f" else numpy.float32), (numpy.int64 if wide else numpy.int32)
     fields = [(f"_{i}", real if type(number) is float else index) for i, number in enumerate(numbers)]
-    return numpy.array(numbers, numpy.dtype(fields, align=True))
+    packed = numpy.array([numbers], numpy.dtype(fields, align=True))
+    return packed.view(numpy.uint8)  # CuPy looks into a dtype with fields at each launch, for as long as that takes
 
 
 @cache
