@@ -279,7 +279,7 @@ def cuda_is_available() -> bool:
     return cuda_device_count() > 0
 
 
-def cupy_and_nccl() -> tuple[ModuleType, ModuleType]:
+def gpu_and_nccl() -> tuple[ModuleType, ModuleType]:
     """CuPy and its cupyx.distributed, which speaks to NCCL. RuntimeError without CuPy, a CUDA device or NCCL."""
     cupy = _cupy()
     if cupy is None or not cuda_is_available():
