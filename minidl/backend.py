@@ -241,9 +241,10 @@ several_gpus = False  # True once an array went to another GPU than the first: t
 
 def on_device_of(arrays: Iterable[Any]) -> AbstractContextManager:
     """A context in which CuPy computes on the GPU that holds the first of `arrays` that lies on one."""
-    for array in arrays:
-        if hasattr(array, "device") and not on_cpu(array):
-            return array.device
+    if several_gpus:
+        for array in arrays:
+            if hasattr(array, "device") and not on_cpu(array):
+                return array.device
     return nullcontext()
 
 
@@ -257,10 +258,7 @@ def copied(array: Any) -> Any:
 
 def write(array: Any, values: Any) -> None:
     """array[...] = values"""
-    if several_gpus:
-        with on_device_of((array,)):
-            array[...] = values
-    else:
+    with on_device_of((array,)):
         array[...] = values
 
 
@@ -281,7 +279,7 @@ def cuda_is_available() -> bool:
     return cuda_device_count() > 0
 
 
-def cupy_and_nccl() -> tuple[ModuleType, ModuleType]:
+def gpu_and_nccl() -> tuple[ModuleType, ModuleType]:
     """CuPy and its cupyx.distributed, which speaks to NCCL. RuntimeError without CuPy, a CUDA device or NCCL."""
     cupy = _cupy()
     if cupy is None or not cuda_is_available():

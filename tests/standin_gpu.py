@@ -280,7 +280,7 @@ def installed(devices=2):
         mock.patch.object(backend, "_cupy", lambda: cupy),
         mock.patch.object(launch, "THREADS", 8),
         mock.patch.object(normalization, "CHUNK", 16),
-        mock.patch.dict(launch._kernels, clear=True),
+        mock.patch.dict(launch._calls, clear=True),
         mock.patch.dict(launch._spaces, clear=True),
         mock.patch.dict(backend._modules),
     ):

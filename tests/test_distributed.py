@@ -155,7 +155,7 @@ def cupy(monkeypatch):
         connect=lambda *numbers, **options: Communicator(),
     )
     module = types.SimpleNamespace(init_process_group=lambda *numbers, **options: cupy.connect(*numbers, **options))
-    monkeypatch.setattr(nccl, "cupy_and_nccl", lambda: (cupy, module))
+    monkeypatch.setattr(nccl, "gpu_and_nccl", lambda: (cupy, module))
     for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "PMI_RANK"):
         monkeypatch.delenv(name, raising=False)
     yield cupy

@@ -78,12 +78,12 @@ def test_an_operation_computes_on_the_gpu_that_holds_its_arrays(monkeypatch):
 
 def test_kernels_count_in_64_bits_where_an_array_is_large(monkeypatch):
     monkeypatch.setattr(launch, "MANY", 50)
-    monkeypatch.setattr(launch, "_kernels", {})
+    monkeypatch.setattr(launch, "_calls", {})
     x = minidl.rand(2, 1, 6, 6, dtype=minidl.float64)
     expected = F.avg_pool2d(F.conv2d(x, minidl.ones(2, 1, 3, 3, dtype=minidl.float64), padding=1), 2)
     found = F.avg_pool2d(F.conv2d(x.to("cuda"), minidl.ones(2, 1, 3, 3, dtype=minidl.float64).to("cuda"), padding=1), 2)
     numpy.testing.assert_allclose(to_numpy(found), to_numpy(expected))
-    assert {key[2] for key in launch._kernels} == {True}
+    assert {key[2] for key in launch._calls} == {True}
 
 
 @pytest.mark.parametrize("order", ["NCHW", "CNHW", "NHWC", "gaps"])

@@ -121,6 +121,8 @@ def test_only_the_backend_knows_cupy_and_ops_know_no_numpy(module):
         elif isinstance(node, ast.ImportFrom):
             names.add(node.module.partition(".")[0])
     assert "cupy" not in names, "the backend imports CuPy by name, when it is first needed"
+    if module != "minidl.backend":
+        assert "cupy" not in MODULES[module].read_text(encoding="utf-8"), "the module comes from array_module(x)"
     if module.startswith(("minidl.ops", "architectures")):
         assert "numpy" not in names, "an operation computes with xp = array_module(x)"
     if module.startswith("architectures."):

@@ -59,9 +59,8 @@ def test_gradient(sample, algorithm):
         assert minidl.gradcheck(call, call.inputs)
 
 
-@each_algorithm
 @pytest.mark.parametrize("name", NETWORKS)
-def test_network(name, algorithm):
+def test_network(name):
     """Scores and all gradients in training mode, in float64."""
     network, recipe = NETWORKS[name], RECIPES.get(name, Recipe())
     minidl.manual_seed(0)
@@ -77,14 +76,33 @@ def test_network(name, algorithm):
         sum((y * y).sum() for y in outputs).backward()
         return [y.detach().cpu() for y in outputs], [p.grad.cpu() for p in model.parameters() if p.grad is not None]
 
-    with minidl.use_algorithm(algorithm):
-        (scores, grads), (scores_there, grads_there) = run("cpu"), run("cuda")
+    (scores, grads), (scores_there, grads_there) = run("cpu"), run("cuda")
     assert len(grads) == len(grads_there)
     largest = max(float(abs(grad).max()) for grad in grads)
     for here, there in zip(scores + grads, scores_there + grads_there, strict=True):
         # A bias in front of batch norm has the gradient 0, and what is computed is rounding of the others.
         atol = 1e-6 * max(float(abs(here).max()), 1e-4 * largest)
         numpy.testing.assert_allclose(there.numpy(), here.numpy(), rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.skipif("cudnn" not in ALGORITHMS, reason="cuDNN's frontend is not installed")
+def test_network_through_cudnn(name):
+    """Scores and gradients in evaluation mode, in float32, beside minidl's own kernels."""
+    network, recipe = NETWORKS[name], RECIPES.get(name, Recipe())
+    minidl.manual_seed(0)
+    model = network.build().to("cuda").eval()
+    x = minidl.rand(2, network.input_shape[0], recipe.size, recipe.size).to("cuda")
+    results = []
+    for algorithm in ("auto", "cudnn"):
+        with minidl.use_algorithm(algorithm):
+            model.zero_grad()
+            scores = model(x)
+            scores.pow(2).sum().backward()
+            results.append([scores, *[p.grad for p in model.parameters() if p.grad is not None]])
+    for ours, theirs in zip(*results, strict=True):
+        largest = float(abs(ours.detach()).max())
+        numpy.testing.assert_allclose(to_numpy(theirs), to_numpy(ours), rtol=0, atol=2e-3 * largest + 1e-12)
 
 
 def test_a_training_gives_the_losses_of_the_host_and_resumes(tmp_path, capsys):

@@ -97,7 +97,7 @@ def init_process_group(
     """Join the group of all processes. Every process calls it once, before the other verbs.
 
     backend         "mpi": the processes that `mpiexec -n K` started, through mpi4py; arrays of a GPU go by the host.
-                    "nccl": one GPU each, through cupyx.distributed. It has run on one GPU; there were never several.
+                    "nccl": one GPU each, through CuPy. It has run on one GPU; there were never several.
     init_method     for "nccl": where rank 0 can be reached, "tcp://HOST:PORT"; else $MASTER_ADDR and $MASTER_PORT
     timeout         how long a rank waits for the others before it gives up: 30 minutes
     world_size, rank    for "nccl", else $WORLD_SIZE and $RANK (or mpiexec's own). MPI knows them

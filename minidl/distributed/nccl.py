@@ -4,7 +4,7 @@ A message runs on a stream of its own, behind what the GPU computes at that mome
 it; `wait` asks on the host whether it is there, for only the host can notice that a rank does not come.
 
 Rank 0 listens at an address that all know, and gives out the number by which NCCL's processes find each other:
-cupyx.distributed does that, with a small server in a process of its own. All messages go through one channel, so all
+CuPy does that, with a small server in a process of its own. All messages go through one channel, so all
 ranks must send the same ones in the same order, also those that are `apart` with MPI.
 """
 
@@ -23,12 +23,12 @@ from typing import Any
 
 import numpy
 
-from minidl.backend import cupy_and_nccl, device, device_of, on_cpu
+from minidl.backend import device, device_of, gpu_and_nccl, on_cpu
 from minidl.distributed.errors import DistBackendError
 from minidl.distributed.uncaught import end_job_at_uncaught
 from minidl.errors import explain
 
-HOST, PORT = "127.0.0.1", 13333  # cupyx.distributed's
+HOST, PORT = "127.0.0.1", 13333  # CuPy's
 SPIN = 0.1  # seconds of asking without a pause
 PAUSE = 0.0005  # seconds between two questions after that
 
@@ -49,7 +49,7 @@ class NCCLGroup:
     backend = "nccl"
 
     def __init__(self, timeout: float, init_method: str | None, world_size: int, rank: int, local_rank: int):
-        self._cupy, nccl = cupy_and_nccl()
+        self._xp, nccl = gpu_and_nccl()
         self.timeout = timeout
         self.size = _number(world_size, "world_size", ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"))
         self.rank = _number(rank, "rank", ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK"))
@@ -59,16 +59,16 @@ class NCCLGroup:
         host, port = _address(init_method)
         if self.rank == 0:
             _check_that_it_is_free(host, port)
-        place = (self.rank if local_rank < 0 else local_rank) % self._cupy.cuda.runtime.getDeviceCount()
+        place = (self.rank if local_rank < 0 else local_rank) % self._xp.cuda.runtime.getDeviceCount()
         self.device = device("cuda", place)
 
         def connect() -> Any:
-            with self._cupy.cuda.Device(place):
+            with self._xp.cuda.Device(place):
                 return nccl.init_process_group(self.size, self.rank, backend="nccl", host=host, port=port)
 
-        self._cupy.cuda.Device(place).use()
+        self._xp.cuda.Device(place).use()
         self._comm = self._connected(connect, f"{host}:{port}")
-        self._stream = self._cupy.cuda.Stream(non_blocking=True)
+        self._stream = self._xp.cuda.Stream(non_blocking=True)
         self._forget = end_job_at_uncaught(self)
 
     def all_reduce(self, array: Any, op: str = "sum", *, apart: bool = False) -> NCCLWork:
@@ -83,8 +83,8 @@ class NCCLGroup:
         return self._send("all_gather", out, gather, mine)
 
     def barrier(self) -> NCCLWork:
-        """An all_reduce: cupyx's own barrier needs its server, and can be passed once only."""
-        return self.all_reduce(self._cupy.zeros(1, numpy.float32))
+        """An all_reduce: CuPy's own barrier needs its server, and can be passed once only."""
+        return self.all_reduce(self._xp.zeros(1, numpy.float32))
 
     def close(self) -> None:
         """Leave NCCL, which happens when nobody holds its communicator any more."""
@@ -140,11 +140,11 @@ class NCCLGroup:
         if not on_cpu(array) and device_of(array) != self.device:
             rule = f"the tensor is on {device_of(array)}, and rank {self.rank} speaks for {self.device}"
             raise ValueError(explain(verb, rule, help=f'model.to("{self.device}"), and the batches as well'))
-        return self._cupy.asarray(array, order="C")
+        return self._xp.asarray(array, order="C")
 
     def _send(self, verb: str, array: Any, run: Callable[[Any, Any], None], *held: Any) -> NCCLWork:
         data = self._on_device(verb, array)
-        ready, done = self._cupy.cuda.Event(), self._cupy.cuda.Event()
+        ready, done = self._xp.cuda.Event(), self._xp.cuda.Event()
         ready.record()
         self._stream.wait_event(ready)  # what computes `array` comes first
         run(data, self._stream)
@@ -187,7 +187,7 @@ class NCCLWork:
 
 @contextmanager
 def _processes_are_forked() -> Iterator[None]:
-    """Inside, multiprocessing forks. cupyx's server has a lock, so Python 3.14's own way could not start it."""
+    """Inside, multiprocessing forks. CuPy's server has a lock, so Python 3.14's own way could not start it."""
     before = multiprocessing.get_start_method(allow_none=True)
     multiprocessing.set_start_method("fork", force=True)
     try:
@@ -197,7 +197,7 @@ def _processes_are_forked() -> Iterator[None]:
 
 
 def _check_that_it_is_free(host: str, port: int) -> None:
-    """RuntimeError: nothing can listen at this address. cupyx would wait for its server, and not say so."""
+    """RuntimeError: nothing can listen at this address. CuPy would wait for its server, and not say so."""
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as server:
             server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

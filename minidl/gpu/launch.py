@@ -16,7 +16,6 @@ one: behind each kernel a second one is written that takes them as a struct, and
 from __future__ import annotations
 
 import re
-from contextlib import nullcontext
 from functools import cache
 from importlib.resources import files
 from threading import get_ident
@@ -32,9 +31,8 @@ MANY = 1 << 30  # elements, from which on places are counted in 64 bits; half of
 NULL = numpy.uintp(0)
 C_NAMES = {"f": "float", "d": "double", "B": "unsigned char", "?": "bool", "i": "int", "l": "long long"}
 
-_kernels: dict[tuple, Any] = {}
-_numbers: dict[tuple, numpy.ndarray] = {}  # as the kernels take them; the same ones come again in every step
-KEEP = 1 << 12  # of _numbers
+_calls: dict[tuple, tuple] = {}  # a kernel and its numbers; the same ones come again in every step
+KEEP = 1 << 12  # of them
 _spaces: dict[tuple, Any] = {}
 
 
@@ -74,7 +72,6 @@ def c_name(dtype: numpy.dtype) -> str:
 
 def _launch(name: str, grid: tuple[int, ...], arrays: tuple, numbers: tuple, constants: dict[str, Any]) -> None:
     first = arrays[0]
-    letter = first.dtype.char
     wide = False
     passed: list[Any] = []
     for array in arrays:
@@ -83,28 +80,35 @@ def _launch(name: str, grid: tuple[int, ...], arrays: tuple, numbers: tuple, con
         else:
             passed.append(array)
             wide = wide or array.size >= MANY
-    key = (name, letter, wide, *constants.values())
-    kernel = _kernels.get(key)
-    if kernel is None:
-        file, _, function = name.partition(".")
-        module = _compiled(array_module(first), file, c_name(first.dtype), wide, tuple(constants.items()))
-        kernel = _kernels[key] = module.get_function(f"{function}_packed")
-    key = (name, letter, wide, numbers)
-    packed = _numbers.get(key)
-    if packed is None:
-        if len(_numbers) >= KEEP:
-            _numbers.clear()
-        packed = _numbers[key] = _in_a_struct(numbers, first.dtype, wide)
+    key = (name, first.dtype.char, wide, numbers, *constants.values())
+    call = _calls.get(key)
+    if call is None:
+        call = _prepared(name, first, wide, numbers, constants)
+        if len(_calls) >= KEEP:
+            _calls.clear()
+        _calls[key] = call
+    kernel, packed = call
     passed.append(packed)
-    with first.device if backend.several_gpus else nullcontext():
+    if backend.several_gpus:
+        with first.device:
+            kernel(grid, (THREADS,), passed)
+    else:
         kernel(grid, (THREADS,), passed)
+
+
+def _prepared(name: str, first: Any, wide: bool, numbers: tuple, constants: dict[str, Any]) -> tuple:
+    """The kernel, and its numbers as it takes them."""
+    file, _, function = name.partition(".")
+    module = _compiled(array_module(first), file, c_name(first.dtype), wide, tuple(constants.items()))
+    return module.get_function(f"{function}_packed"), _in_a_struct(numbers, first.dtype, wide)
 
 
 def _in_a_struct(numbers: tuple, dtype: numpy.dtype, wide: bool) -> numpy.ndarray:
     """Bytes as C lays them out for a struct of these numbers."""
     real, index = (dtype if dtype.kind == "f" else numpy.float32), (numpy.int64 if wide else numpy.int32)
     fields = [(f"_{i}", real if type(number) is float else index) for i, number in enumerate(numbers)]
-    return numpy.array(numbers, numpy.dtype(fields, align=True))
+    packed = numpy.array([numbers], numpy.dtype(fields, align=True))
+    return packed.view(numpy.uint8)  # CuPy looks into a dtype with fields at each launch, for as long as that takes
 
 
 @cache

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import minidl
+from tests.benchmarks.gpu_plots import draw
 from tests.benchmarks.machine import description
 from tests.benchmarks.networks import NETWORKS
 from tests.benchmarks.subjects import train_step
@@ -255,6 +256,7 @@ def main():
         results["peaks"], results["roofline"] = peaks, points
         save()
         print(roofline_table(peaks, points))
+    draw(results, arguments.out)
 
 
 if __name__ == "__main__":
