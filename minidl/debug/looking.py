@@ -6,6 +6,7 @@ import inspect
 import linecache
 import pdb
 import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ class Looking(pdb.Pdb):
                 return
             result = eval(code, self._names())
         except Exception as error:
-            self.error(words_of(error))
+            self.error(self.words_of(error))
         else:
             if result is not None:
                 self.message(repr(result))
@@ -117,8 +118,17 @@ class Looking(pdb.Pdb):
         try:
             return self.evaluate(arg)
         except Exception as error:
-            self.error(words_of(error))
+            self.error(self.words_of(error))
             raise
+
+    def words_of(self, error: BaseException) -> str:
+        """One line about an error, and its help; of a name that there is not, those of the tensors that there are."""
+        words, event = words_of(error), self.event
+        if isinstance(error, NameError) and event is not None and event.values:
+            near = get_close_matches(error.name or "", event.values, 1)
+            names = ", ".join(event.values)
+            words += f"; did you mean {near[0]}?" if near else f"; the tensors here are {names}"
+        return words
 
     def array(self, text: str) -> Any:
         """The array, in the host's memory, that an expression stands for. ValueError for what is none."""

@@ -20,7 +20,6 @@ from typing import Any
 
 from minidl.debug.asking import Asking
 from minidl.debug.lines import stop_lines
-from minidl.debug.looking import words_of
 from minidl.debug.session import Session, Wanted, anything, end_of_module, nothing, nth, same_level
 from minidl.debug.tape import Event, Value
 from minidl.source import is_installed, is_users, user_frames
@@ -145,7 +144,7 @@ class Pdb(Asking):
         except Exception as error:
             if isinstance(error, bdb.BdbQuit) or self.parseline(line)[0] in ("q", "quit", "exit", "EOF"):
                 raise
-            self.error(words_of(error))
+            self.error(self.words_of(error))
             return None
 
     # ------------------------------------------------------------------------------------------------------- moving
