@@ -6,6 +6,7 @@ import inspect
 import linecache
 import pdb
 import re
+import sys
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -102,10 +103,12 @@ class Looking(pdb.Pdb):
         return {**outer, **inner, **self._names_here()}
 
     def _scopes(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The frame's globals (with the names of the stop) and locals."""
+        """The frame's globals (with `minidl` and the names of the stop) and locals."""
         frame: Any = self.curframe
         locals = getattr(self, "curframe_locals", None)
-        return {**frame.f_globals, **self._names_here()}, frame.f_locals if locals is None else locals
+        package = sys.modules["minidl"]  # loaded before all of its parts
+        outer = {"minidl": package, **frame.f_globals, **self._names_here()}
+        return outer, frame.f_locals if locals is None else locals
 
     def _names_here(self) -> dict[str, Any]:
         event = self.event

@@ -43,7 +43,7 @@ HELP = """At an event (the prompt is "(minidl)"):
 
 SPEC: op:Conv2d  mod:features.3*  phase:bwd  nan  inf  zero  shape:*,64,8,8  grad>1e3  param:conv1.weight  file.py:42
 Anything else is Python. The tensors of the stop are arrays in it, by their names (x, weight, y, gy, gx, ...), before
-the variables of the frame; `event` and `tape` are there too. A line that begins with ! is always Python.
+the variables of the frame; `event`, `tape` and `minidl` are there too. A line that begins with ! is always Python.
 
 Where pdb has a command of the same name: s n r c unt b tbreak cl a w l move and look by events here. At a line of
 Python ("(minidl line)") they are pdb's, and `event` goes on to the next event."""
