@@ -42,8 +42,13 @@ def masked(gradient: Any, mask: Any) -> Any:
 
 
 def sgd_step(p: Any, gradient: Any, velocity: Any, fresh: float, group: dict[str, Any]) -> bool:
-    """The step of optim.SGD with these settings, in place. False if the arrays lie so that it is not possible."""
-    if not p.flags.c_contiguous or not (velocity is None or velocity.flags.c_contiguous):
+    """The step of optim.SGD with these settings, in place. False if the arrays do not let a kernel do it.
+
+    They may lie otherwise, or differ in dtype: a buffer from before model.double().
+    """
+    if not all(each.flags.c_contiguous and alike(p, each) for each in (p, velocity) if each is not None):
+        return False
+    if not alike(p, gradient):
         return False
     per_element(
         "elementwise.sgd",
