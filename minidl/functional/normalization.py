@@ -301,11 +301,11 @@ def _move_running(
     if running_mean is None or running_var is None:
         return
     correction = count / (count - 1)
-    if not with_kernels(mean.data):
+    running = running_mean.data, running_var.data
+    if not (with_kernels(mean.data) and all(array.flags.c_contiguous for array in running)):
         running_mean.mul_(1 - momentum).add_(momentum * mean)
         running_var.mul_(1 - momentum).add_(momentum * correction * variance)
         return
-    running = running_mean.data, running_var.data
     for array in running:
         before_change(array)
     move_running(running, mean.data, variance.data, momentum, correction)

@@ -54,8 +54,8 @@ def sgd_step(p: Any, gradient: Any, velocity: Any, fresh: float, group: dict[str
         "elementwise.sgd",
         p.size,
         (p, arranged_like(gradient, p), velocity),
-        *(p.size, float(group["lr"]), float(group["momentum"]), float(fresh), float(group["weight_decay"])),
-        *(-1.0 if group["maximize"] else 1.0, bool(group["nesterov"])),
+        *(p.size, group["lr"], group["momentum"], fresh, group["weight_decay"]),
+        *(-1 if group["maximize"] else 1, group["nesterov"]),
         Mask="bool",
     )
     return True

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from minidl import engine
-from minidl import functional as F
 from minidl.backend import array_module, is_array, on_device_of
 from minidl.creation import ones_like
 from minidl.errors import describe
 from minidl.function import Function
+from minidl.functional.arithmetic import isfinite
 from minidl.inspect.trace import Call, Operation, trace
 from minidl.nn import Module
 from minidl.tensor import Tensor
@@ -24,7 +24,7 @@ def where_it_began(model: Module, loss_fn: Callable[[Any, Tensor], Tensor], inpu
     The random numbers must stand where they stood before the step; the model is afterwards as it was.
     """
     if not is_finite(inputs.data):
-        count = inputs.numel() - int(F.isfinite(inputs).sum().item())
+        count = inputs.numel() - int(isfinite(inputs).sum().item())
         return f"the inputs are not finite: {count} of the {inputs.numel():,} numbers of {describe(inputs)}"
     for name, parameter in model.named_parameters():  # not the running statistics: the step has changed them already
         if not is_finite(parameter.data):
