@@ -338,6 +338,7 @@ def installed(devices=2):
     cupy = module(devices)
     with (
         mock.patch.object(backend, "_cupy", lambda: cupy),
+        mock.patch.object(backend, "several_gpus", False),
         mock.patch.object(launch, "THREADS", 8),
         mock.patch.object(normalization, "CHUNK", 16),
         mock.patch.dict(launch._calls, clear=True),

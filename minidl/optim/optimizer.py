@@ -254,10 +254,19 @@ def check_setting(optimizer: str, name: str, value: float, below: float = inf, u
 def buffer(state: dict[str, Any], key: str, param: Tensor, value: float = 0.0) -> Any:
     """The array of `state[key]`, which starts as a tensor like `param` full of `value`.
 
-    ValueError: the parameter has had another shape before.
+    ValueError: the parameter has had another shape before. RuntimeError: it has been on another device.
     """
     if key not in state:
         state[key] = Tensor(array_module(param.data).full_like(param.data, value))
+    if state[key].device != param.device:
+        raise RuntimeError(
+            explain(
+                "step",
+                "Expected all tensors to be on the same device: a parameter has moved since the steps before",
+                {"param": param, key: state[key]},
+                help="move the model first, or go on with a new optimizer: new.load_state_dict(old.state_dict())",
+            )
+        )
     if state[key].shape != param.shape:
         raise ValueError(
             explain(
