@@ -273,7 +273,7 @@ def test_gradients_of_single_pixels_may_lie_in_any_way():
     results = []
     for device in ("cpu", "cuda"):
         x = minidl.from_numpy(images).to(device).transpose(0, 1).detach().requires_grad_()
-        F.max_pool2d(x, (4, 5)).backward(minidl.from_numpy(pixels).to(device).permute(3, 2, 0, 1))
+        F.max_pool2d(x, (4, 5)).permute(2, 3, 1, 0).backward(minidl.from_numpy(pixels).to(device))
         results.append(to_numpy(x.grad))
     numpy.testing.assert_allclose(*results)
 
