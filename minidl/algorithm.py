@@ -23,10 +23,11 @@ _current = "auto"
 class use_algorithm:
     """Compute with `name`: "auto", the fastest way, or "im2col", literally what forward and backward show.
 
-    On a CPU Conv2d and BatchNorm have both ways; on a GPU also pooling, local response normalization, softmax and SGD.
-    The other operations run as they stand in either. The results differ by rounding only. An operation keeps for
-    backward the algorithm that its forward had. The setting holds for all threads. Used as a context manager, the
-    setting before comes back at the end.
+    On a CPU Conv2d and BatchNorm have both ways; on a GPU also the columns of the other convolutions, pooling, local
+    response normalization, softmax, ReLU, sums and products of two arrays, dropout's random numbers, and SGD. The other
+    operations run as they stand in either. The results differ by rounding only. backward may run under another setting
+    than forward did: an operation whose ways save different things goes on as it began. The setting holds for all
+    threads. Used as a context manager, the setting before comes back at the end.
 
     ValueError for another name; RuntimeError for "cudnn" where the extra of that name is not installed.
     """

@@ -284,7 +284,7 @@ def gpu_and_nccl() -> tuple[ModuleType, ModuleType]:
     cupy = _cupy()
     if cupy is None or not cuda_is_available():
         missing = "CuPy is not installed" if cupy is None else "CuPy finds no CUDA device"
-        help = 'on a machine with a GPU, in your clone of minidl: pip install ".[cuda12]" or ".[cuda13]"'
+        help = f"on a machine with a GPU, {HOW_TO_INSTALL}"
         raise RuntimeError(explain("init_process_group", f'the backend "nccl" needs a GPU: {missing}', help=help))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that NCCL is missing: said here

@@ -5,7 +5,7 @@
     masked(gradient, mask)          gradient where mask holds, else 0
     over_images(function, x)        function(slice) for slices of images that together are all of x
 
-Small arrays, and those on a GPU, take the plain way.
+Small arrays take the plain way. On a GPU a kernel does it (gpu/elementwise.py), where the arrays are alike.
 """
 
 from __future__ import annotations

@@ -162,9 +162,10 @@ def _call_hooks(node: Function, grad_outputs: list) -> None:
 def _fill_missing(node: Function, grad_outputs: list) -> None:
     """Zeros for the outputs that nothing used."""
     xp = next(array_module(gradient) for gradient in grad_outputs if gradient is not None)
-    for index, (shape, dtype) in enumerate(node.output_meta):
-        if grad_outputs[index] is None:
-            grad_outputs[index] = xp.zeros(shape, dtype)
+    with backend.on_device_of(grad_outputs):
+        for index, (shape, dtype) in enumerate(node.output_meta):
+            if grad_outputs[index] is None:
+                grad_outputs[index] = xp.zeros(shape, dtype)
 
 
 def _wrong_number(node: Function, grad_inputs: tuple) -> str:
@@ -180,7 +181,8 @@ def _fitting(node: Function, gradient: Any, shape: tuple[int, ...], dtype: Any, 
     if not is_array(gradient):
         raise RuntimeError(f"{node.name()}.backward returned {type(gradient).__name__}, expected an array or None")
     if node.broadcasts and gradient.shape == grad_outputs[0].shape:
-        gradient = sum_to_shape(gradient, shape)
+        with backend.on_device_of((gradient,)):
+            gradient = sum_to_shape(gradient, shape)
     if gradient.shape != shape or gradient.dtype != dtype:
         raise RuntimeError(
             f"{node.name()}.backward returned an invalid gradient: expected {dtype} {shape}, got {describe(gradient)}\n"

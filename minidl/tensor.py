@@ -458,19 +458,14 @@ class Tensor(_Conversions):
             )
         twin = copy.copy(self)
         memo[id(self)] = twin
-        twin._data = self._data.copy()
+        twin._data = backend.copied(self._data)
         twin._grad = copy.deepcopy(self._grad, memo)
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
-        for name in (
-            "_edge",
-            "_hooks",
-            "_after_accumulation",
-            "_leaf",
-            "_retains_grad",
-        ):  # a copy has no history of its own
+        # A copy has no history of its own.
+        for name in ("_edge", "_hooks", "_after_accumulation", "_leaf", "_retains_grad"):
             state.pop(name, None)
         return state
 
@@ -700,7 +695,7 @@ class Tensor(_Conversions):
         node = result.grad_fn
         if result._data is not self._data:
             if node is not None and node.saved:  # what the operation saved of this tensor is overwritten next
-                node.saved = tuple(array.copy() if array is self._data else array for array in node.saved)
+                node.saved = tuple(backend.copied(array) if array is self._data else array for array in node.saved)
             before_change(self._data)
             backend.write(self._data, result._data)
             mark_changed(self._data)
@@ -970,11 +965,13 @@ class Tensor(_Conversions):
 
     def all(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         axis = None if dim is None else normalize_dim("all", dim, self.ndim)
-        return _wrap(self._data.all(axis=axis, keepdims=keepdim))
+        with backend.on_device_of((self._data,)):
+            return _wrap(self._data.all(axis=axis, keepdims=keepdim))
 
     def any(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         axis = None if dim is None else normalize_dim("any", dim, self.ndim)
-        return _wrap(self._data.any(axis=axis, keepdims=keepdim))
+        with backend.on_device_of((self._data,)):
+            return _wrap(self._data.any(axis=axis, keepdims=keepdim))
 
     def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """The index of the largest element: of the flattened tensor, or along `dim`."""
@@ -989,7 +986,8 @@ class Tensor(_Conversions):
         if not self.numel():
             raise IndexError(explain(where, "the tensor has no elements", {"input": self}))
         xp = array_module(self._data)
-        return _wrap(xp.asarray(getattr(xp, where)(self._data, axis=axis, keepdims=keepdim)).astype(int64))
+        with backend.on_device_of((self._data,)):
+            return _wrap(xp.asarray(getattr(xp, where)(self._data, axis=axis, keepdims=keepdim)).astype(int64))
 
     # ---------------------------------------------------------------------------------------------- reductions
 
@@ -1418,7 +1416,8 @@ def _compare(where: str, a: Tensor, b: Any) -> Tensor:
         b = b._data
     elif not isinstance(b, Number):
         return NotImplemented
-    return _wrap(getattr(array_module(a._data), _COMPARISONS[where])(a._data, b))
+    with backend.on_device_of((a._data,)):
+        return _wrap(getattr(array_module(a._data), _COMPARISONS[where])(a._data, b))
 
 
 def _bits(where: str, a: Tensor, b: Any) -> Tensor:
@@ -1432,7 +1431,8 @@ def _bits(where: str, a: Tensor, b: Any) -> Tensor:
         check_broadcast(where, left=a, right=b)
         check_same_device(where, left=a, right=b)
         b = b._data
-    return _wrap(getattr(array_module(a._data), where)(a._data, b))
+    with backend.on_device_of((a._data,)):
+        return _wrap(getattr(array_module(a._data), where)(a._data, b))
 
 
 def _compare_strictly(where: str, a: Tensor, b: Any) -> Tensor:

@@ -3,7 +3,8 @@
 Arrays are NumPy's in a shell. Whatever would wait for a GPU, copy from it unseen, or fail on it, is an error here: a
 NumPy function on such an array, a NumPy array or a list in one of the module's functions, an array of another device
 than the current one. `RawModule` compiles CUDA C with the machine's C++ compiler, each thread of a block as one of
-OpenMP where they wait for each other, so that the kernels of minidl/gpu run, slowly, in every test run.
+OpenMP where they wait for each other, so that the kernels of minidl/gpu run, slowly, in every test run; a kernel
+refuses an array of another dtype than it declares, or with gaps.
 
     with installed(): ...       minidl takes this for CuPy, with two GPUs
 """
@@ -11,10 +12,12 @@ OpenMP where they wait for each other, so that the kernels of minidl/gpu run, sl
 import ctypes
 import functools
 import hashlib
+import math
 import re
 import shutil
 import subprocess
 import tempfile
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -22,8 +25,6 @@ from typing import ClassVar
 from unittest import mock
 
 import numpy
-
-COMPILER = shutil.which("g++") or shutil.which("clang++")
 
 CREATION = {"array", "asarray", "ascontiguousarray", "full", "arange", "zeros", "ones", "empty", "eye", "linspace"}
 METHODS = """all any argmax argmin argsort astype clip copy cumprod cumsum diagonal dot fill max mean min nonzero prod
@@ -176,10 +177,14 @@ def wrap(value, parent=None):
 
 
 class Module(ModuleType):
-    """`cupy`: NumPy's functions, of such arrays alone."""
+    """`cupy` or a part of it: NumPy's functions, of such arrays alone."""
+
+    def __init__(self, name, of=numpy):
+        super().__init__(name)
+        self._of = of
 
     def __getattr__(self, name):
-        function = getattr(numpy, name)
+        function = getattr(self._of, name)
         if not callable(function) or isinstance(function, type):
             return function
 
@@ -225,26 +230,70 @@ extern "C" void run_{name}_packed(unsigned grid_x, unsigned grid_y, {parameters}
 """
 
 
+# Where the kernels are compiled; gone at the end (but for what Windows holds on to).
+_folder = tempfile.TemporaryDirectory(prefix="minidl-kernels-", ignore_cleanup_errors=True)
+
+
+def _library(compiler, code):
+    """The path of the code as a library; subprocess.CalledProcessError where it does not compile."""
+    name = hashlib.sha256(code.encode()).hexdigest()[:16]
+    source, library = Path(_folder.name, f"{name}.cpp"), Path(_folder.name, f"{name}.so")
+    source.write_text(code)
+    command = [compiler, "-std=c++17", "-O1", "-fopenmp", "-shared", "-fPIC", "-w", str(source), "-o", str(library)]
+    subprocess.run(command, capture_output=True, text=True, check=True)
+    return library
+
+
+def _compiler():
+    """A C++ compiler with OpenMP, which Apple's has not; None where there is none."""
+    for name in ("g++", "clang++"):
+        path = shutil.which(name)
+        if path is not None:
+            try:
+                ctypes.CDLL(str(_library(path, "#include <omp.h>\nint threads() { return omp_get_max_threads(); }")))
+                return path
+            except (subprocess.CalledProcessError, OSError):
+                continue
+    return None
+
+
+COMPILER = _compiler()
+
+
 @functools.cache
 def _compiled(code):
-    folder = Path(tempfile.mkdtemp(prefix="minidl-kernels-"))
-    source, library = folder / "kernels.cpp", folder / f"{hashlib.sha256(code.encode()).hexdigest()[:16]}.so"
-    source.write_text(code)
-    command = [COMPILER, "-std=c++17", "-O1", "-fopenmp", "-shared", "-fPIC", "-w", str(source), "-o", str(library)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return ctypes.CDLL(str(library))
+    try:
+        return ctypes.CDLL(str(_library(COMPILER, code)))
+    except subprocess.CalledProcessError as error:
+        raise AssertionError(error.stderr) from None
+
+
+# What a kernel calls the numbers of an array.
+DTYPES = {
+    "float": "float32",
+    "double": "float64",
+    "unsigned char": "uint8",
+    "bool": "bool",
+    "int": "int32",
+    "long long": "int64",
+    "Word": "uint64",
+}
 
 
 class RawModule:
     def __init__(self, *, code, options=()):
         runs = []
+        self.types = {}  # of the arrays of each kernel
+        aliases = dict(re.findall(r"^#define (\w+) (.+)$", code, re.MULTILINE))
+        aliases |= {alias: kind for kind, alias in re.findall(r"^typedef (.+) (\w+);$", code, re.MULTILINE)[:1]}
         for name, parameters in re.findall(r"KERNEL (\w+)_packed\((.*) numbers\)", code):
             (body,) = re.findall(rf"__device__ void {name}\(.*?\n\}}", code, re.DOTALL)
             waits = re.search(r"block_\w+\(|row_\w+\(", body)
             arguments = ", ".join(re.findall(r"\* ?(\w+)", parameters))
             threads = '_Pragma("omp parallel for num_threads(THREADS) schedule(static, 1)")' if waits else ""
             runs.append(RUN.format(name=name, parameters=parameters, arguments=arguments, threads=threads))
+            kinds = re.findall(r"(?:const )?(\w[\w ]*?)\*", parameters)
+            self.types[f"{name}_packed"] = [DTYPES[aliases.get(kind, kind)] for kind in kinds]
         self.library = _compiled("\n".join([PRELUDE, code, *runs]))
 
     def get_function(self, name):
@@ -252,12 +301,22 @@ class RawModule:
         run.restype = None
 
         def kernel(grid, block, arguments):
-            unwrap(arguments[:-1])  # all on the current GPU?
+            for array, dtype in zip(unwrap(arguments[:-1]), self.types[name], strict=True):
+                if isinstance(array, numpy.ndarray):
+                    assert array.dtype == dtype, f"{name} takes {dtype}, and is given {array.dtype}"
+                    assert name == "im2col_packed" or _fills_its_memory(array), f"{name} is given an array with gaps"
             passed = [ctypes.c_void_p(a.data.ptr if isinstance(a, ndarray) else int(a)) for a in arguments[:-1]]
             x, y = (*grid, 1)[:2]
             run(ctypes.c_uint(x), ctypes.c_uint(y), *passed, ctypes.c_void_p(arguments[-1].ctypes.data))
 
         return kernel
+
+
+def _fills_its_memory(array):
+    steps = sorted((abs(step), size) for step, size in zip(array.strides, array.shape, strict=True) if size > 1)
+    return [step for step, _ in steps] == [
+        array.itemsize * math.prod(size for _, size in steps[:i]) for i in range(len(steps))
+    ]
 
 
 def module(devices=2):
@@ -266,6 +325,7 @@ def module(devices=2):
     cupy.ndarray, cupy.RawModule = ndarray, RawModule
     runtime = SimpleNamespace(getDeviceCount=lambda: devices, CUDARuntimeError=OSError)
     cupy.cuda = SimpleNamespace(Device=Device, runtime=runtime)
+    cupy.linalg = Module("cupy.linalg", numpy.linalg)
     return cupy
 
 
@@ -278,10 +338,11 @@ def installed(devices=2):
     cupy = module(devices)
     with (
         mock.patch.object(backend, "_cupy", lambda: cupy),
+        mock.patch.object(backend, "several_gpus", False),
         mock.patch.object(launch, "THREADS", 8),
         mock.patch.object(normalization, "CHUNK", 16),
         mock.patch.dict(launch._calls, clear=True),
-        mock.patch.dict(launch._spaces, clear=True),
+        mock.patch.object(launch, "_here", threading.local()),
         mock.patch.dict(backend._modules),
     ):
         launch._compiled.cache_clear()

@@ -138,7 +138,7 @@ def crew_of(backend: str | None, timeout: float) -> Iterator[Crew]:
     crew = Crew(backend)
     group: Any = current_group()
     if not crew.is_first:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (until the process ends)
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (until the process ends)
     try:
         yield crew
     except AgreedError:

@@ -6,7 +6,7 @@ from typing import Any
 
 from minidl import ops
 from minidl.algorithm import with_kernels
-from minidl.backend import default_generator, device_of, float32, transfer
+from minidl.backend import default_generator, device_of, float32, on_device_of, transfer
 from minidl.checks import check_floating
 from minidl.errors import explain
 from minidl.gpu import random as gpu
@@ -58,7 +58,8 @@ def _dropout(where: str, input: Tensor, mask_shape: tuple[int, ...], p: float, t
     if not training or p == 0:
         return input
     # Always in float32, and the host's numbers: one seed gives one mask in every dtype and on every device.
-    mask = _random(mask_shape, input.data) >= p
+    with on_device_of((input.data,)):
+        mask = _random(mask_shape, input.data) >= p
     scale = 1 / (1 - float(p)) if p < 1 else 0.0
 
     def compute(x: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from minidl.backend import array_module, float32, get_float32_matmul_precision, 
 from minidl.gpu.launch import workspace
 
 _convolutions: dict[tuple, Convolution | None] = {}  # None: cuDNN has no plan
+KEEP = 1 << 10  # of them: images of ever other sizes must not fill the memory with plans
 _handles: dict[tuple, tuple[Any, list[int]]] = {}  # by device and thread: cuDNN's handle, and the stream it runs on
 
 
@@ -62,6 +63,8 @@ def convolution(x: Any, weight: Any, y_shape: tuple[int, ...], geometry: tuple) 
         return None
     key = (x.device.id, get_float32_matmul_precision(), x.shape, weight.shape, geometry)
     if key not in _convolutions:
+        if len(_convolutions) >= KEEP:
+            _convolutions.clear()
         try:
             _convolutions[key] = Convolution(x, weight, y_shape, geometry)
         except backend.cudnn().cudnnGraphNotSupportedError:

@@ -42,15 +42,20 @@ def masked(gradient: Any, mask: Any) -> Any:
 
 
 def sgd_step(p: Any, gradient: Any, velocity: Any, fresh: float, group: dict[str, Any]) -> bool:
-    """The step of optim.SGD with these settings, in place. False if the arrays lie so that it is not possible."""
-    if not p.flags.c_contiguous or not (velocity is None or velocity.flags.c_contiguous):
+    """The step of optim.SGD with these settings, in place. False if the arrays do not let a kernel do it.
+
+    They may lie otherwise, or differ in dtype: a buffer from before model.double().
+    """
+    if not all(each.flags.c_contiguous and alike(p, each) for each in (p, velocity) if each is not None):
+        return False
+    if not alike(p, gradient):
         return False
     per_element(
         "elementwise.sgd",
         p.size,
         (p, arranged_like(gradient, p), velocity),
-        *(p.size, float(group["lr"]), float(group["momentum"]), float(fresh), float(group["weight_decay"])),
-        *(-1.0 if group["maximize"] else 1.0, bool(group["nesterov"])),
+        *(p.size, group["lr"], group["momentum"], fresh, group["weight_decay"]),
+        *(-1 if group["maximize"] else 1, group["nesterov"]),
         Mask="bool",
     )
     return True

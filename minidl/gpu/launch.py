@@ -4,8 +4,8 @@
     per_block("softmax.softmax", (rows,), (x, y), C)                      a block of THREADS threads for each row
 
 The arguments are those of the kernel: first its arrays, of which some may be None (a null pointer), then its numbers,
-of which an int becomes an Index and a float a T. T is the dtype of the first array. What comes by name is a constant of
-the compilation, so that each of its values has a kernel of its own. CuPy keeps what it compiled on disk.
+each an Index or a T as the kernel says. T is the dtype of the first array. What comes by name is a constant of the
+compilation, so that each of its values has a kernel of its own. CuPy keeps what it compiled on disk.
 
 The arrays of one kernel lie on one device, and without gaps in memory, in one order; or the kernel has their steps.
 
@@ -16,24 +16,32 @@ one: behind each kernel a second one is written that takes them as a struct, and
 from __future__ import annotations
 
 import re
+import threading
+import weakref
 from functools import cache
-from importlib.resources import files
-from threading import get_ident
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy
 
 from minidl import backend
-from minidl.backend import array_module
+from minidl.backend import array_module, bool_, float32, float64, int32, int64, uint8
 
+FOLDER = Path(__file__).parent
 THREADS = 256  # in a block
 MANY = 1 << 30  # elements, from which on places are counted in 64 bits; half of what 32 bits hold, for sums of places
 NULL = numpy.uintp(0)
-C_NAMES = {"f": "float", "d": "double", "B": "unsigned char", "?": "bool", "i": "int", "l": "long long"}
+C_NAMES = {
+    float32: "float",
+    float64: "double",
+    uint8: "unsigned char",
+    bool_: "bool",
+    int32: "int",
+    int64: "long long",
+}
 
 _calls: dict[tuple, tuple] = {}  # a kernel and its numbers; the same ones come again in every step
 KEEP = 1 << 12  # of them
-_spaces: dict[tuple, Any] = {}
 
 
 def per_element(name: str, count: int, arrays: tuple, *numbers: Any, **constants: Any) -> None:
@@ -48,26 +56,42 @@ def per_block(name: str, blocks: tuple[int, ...], arrays: tuple, *numbers: Any, 
         _launch(name, blocks, arrays, numbers, constants)
 
 
+class _Spaces:
+    """The workspaces of a thread. They go with it."""
+
+    def __init__(self) -> None:
+        self.by_place: dict[tuple, Any] = {}  # by device and dtype
+
+
+_here = threading.local()
+_all_spaces: weakref.WeakSet[_Spaces] = weakref.WeakSet()
+
+
 def workspace(like: Any, size: int, dtype: Any) -> Any:
     """`size` numbers of memory on the device of `like`, which the next kernel writes, and the one after it reads.
 
     The next call in this thread gives the same memory again: kernels run one after another.
     """
-    key = (like.device.id, dtype, get_ident())
-    space = _spaces.get(key)
+    spaces = getattr(_here, "spaces", None)
+    if spaces is None:
+        spaces = _here.spaces = _Spaces()
+        _all_spaces.add(spaces)
+    place = like.device.id, dtype
+    space = spaces.by_place.get(place)
     if space is None or space.size < size:
-        space = _spaces[key] = array_module(like).empty(size, dtype)
+        space = spaces.by_place[place] = array_module(like).empty(size, dtype)
     return space
 
 
 def forget_workspaces() -> None:
     """Let go of the memory of `workspace`."""
-    _spaces.clear()
+    for spaces in list(_all_spaces):
+        spaces.by_place.clear()
 
 
 def c_name(dtype: numpy.dtype) -> str:
     """What C calls a dtype: float32 is "float"."""
-    return C_NAMES[dtype.char if dtype.char != "q" else "l"]
+    return C_NAMES[dtype]
 
 
 def _launch(name: str, grid: tuple[int, ...], arrays: tuple, numbers: tuple, constants: dict[str, Any]) -> None:
@@ -99,40 +123,51 @@ def _launch(name: str, grid: tuple[int, ...], arrays: tuple, numbers: tuple, con
 def _prepared(name: str, first: Any, wide: bool, numbers: tuple, constants: dict[str, Any]) -> tuple:
     """The kernel, and its numbers as it takes them."""
     file, _, function = name.partition(".")
-    module = _compiled(array_module(first), file, c_name(first.dtype), wide, tuple(constants.items()))
-    return module.get_function(f"{function}_packed"), _in_a_struct(numbers, first.dtype, wide)
-
-
-def _in_a_struct(numbers: tuple, dtype: numpy.dtype, wide: bool) -> numpy.ndarray:
-    """Bytes as C lays them out for a struct of these numbers."""
-    real, index = (dtype if dtype.kind == "f" else numpy.float32), (numpy.int64 if wide else numpy.int32)
-    fields = [(f"_{i}", real if type(number) is float else index) for i, number in enumerate(numbers)]
-    packed = numpy.array([numbers], numpy.dtype(fields, align=True))
-    return packed.view(numpy.uint8)  # CuPy looks into a dtype with fields at each launch, for as long as that takes
+    module, signatures = _compiled(array_module(first), file, c_name(first.dtype), wide, tuple(constants.items()))
+    types = {"Index": int64 if wide else int32, "T": first.dtype}
+    fields = [(number, types[kind]) for kind, number in signatures[function].numbers]
+    packed = numpy.array([numbers], numpy.dtype(fields, align=True))  # as C lays out a struct of these
+    # CuPy looks into a dtype with fields at each launch, for as long as that takes.
+    return module.get_function(f"{function}_packed"), packed.view(uint8)
 
 
 @cache
-def _compiled(xp: Any, file: str, T: str, wide: bool, constants: tuple[tuple[str, Any], ...]) -> Any:
-    folder = files(__package__)
+def _compiled(xp: Any, file: str, T: str, wide: bool, constants: tuple[tuple[str, Any], ...]) -> tuple:
     lines = [f"typedef {T} T;", f"typedef {'long long' if wide else 'int'} Index;", f"#define THREADS {THREADS}"]
     lines += [f"#define {name} {value}" for name, value in constants]
-    sources = [folder.joinpath(part).read_text(encoding="utf-8") for part in ("common.cuh", f"{file}.cu")]
-    code = _with_packed_numbers("\n".join(lines + sources))
-    return xp.RawModule(code=code, options=("-std=c++17", "--device-int128"))
+    sources = [(FOLDER / part).read_text(encoding="utf-8") for part in ("common.cuh", f"{file}.cu")]
+    code = "\n".join(lines + sources)
+    signatures = _signatures(code)
+    code = _with_packed_numbers(code, signatures)
+    return xp.RawModule(code=code, options=("-std=c++17", "--device-int128")), signatures
 
 
-def _with_packed_numbers(code: str) -> str:
+class Signature(NamedTuple):
+    """What a kernel takes: (type, name) of its arrays, then of its numbers."""
+
+    arrays: list[tuple[str, str]]
+    numbers: list[tuple[str, str]]
+
+
+def _signatures(code: str) -> dict[str, Signature]:
+    """Of each kernel in the code."""
+    signatures = {}
+    for kernel, parameters in re.findall(r"KERNEL (\w+)\(([^)]*)\)", code):
+        typed = [" ".join(parameter.split()).rpartition(" ")[::2] for parameter in parameters.split(",")]
+        arrays = [(kind, array) for kind, array in typed if "*" in kind]
+        signatures[kernel] = Signature(arrays, typed[len(arrays) :])
+    return signatures
+
+
+def _with_packed_numbers(code: str, signatures: dict[str, Signature]) -> str:
     """The code with a kernel NAME_packed for each kernel NAME, which becomes a function that it calls."""
     packed = []
-    for name, parameters in re.findall(r"KERNEL (\w+)\(([^)]*)\)", code):
-        parameters = [" ".join(parameter.split()) for parameter in parameters.split(",")]
-        arrays = [parameter for parameter in parameters if "*" in parameter]
-        numbers = [parameter for parameter in parameters if "*" not in parameter]
-        passed = [array.rpartition(" ")[2] for array in arrays]
-        passed += [f"numbers.{number.rpartition(' ')[2]}" for number in numbers]
+    for kernel, (arrays, numbers) in signatures.items():
+        fields = " ".join(f"{kind} {name};" for kind, name in numbers)
+        parameters = ", ".join(f"{kind} {name}" for kind, name in arrays)
+        arguments = ", ".join([*(name for _, name in arrays), *(f"numbers.{name}" for _, name in numbers)])
         packed.append(
-            f"struct {name}_numbers {{ {' '.join(f'{number};' for number in numbers)} }};\n"
-            f"KERNEL {name}_packed({', '.join(arrays)}, const {name}_numbers numbers) {{\n"
-            f"    {name}({', '.join(passed)});\n}}\n"
+            f"struct {kernel}_numbers {{ {fields} }};\n"
+            f"KERNEL {kernel}_packed({parameters}, const {kernel}_numbers numbers) {{\n    {kernel}({arguments});\n}}\n"
         )
     return re.sub(r"KERNEL (\w+)\(", r"__device__ void \1(", code) + "\n" + "\n".join(packed)

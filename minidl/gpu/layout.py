@@ -12,7 +12,12 @@ from minidl.backend import array_module, empty_like, memory_order
 
 
 def without_gaps(x: Any) -> Any:
-    """x itself if its numbers fill one piece of memory, in any order of the dimensions; else a copy in C order."""
+    """x itself if its numbers fill one piece of memory, in any order of the dimensions; else a copy in C order.
+
+    None stays None.
+    """
+    if x is None:
+        return None
     order = memory_order(x)
     if order is None or x.transpose(order).flags.c_contiguous:
         return x
@@ -40,3 +45,8 @@ def in_planes(x: Any) -> Any:
 def channel_step(x: Any) -> int:
     """From one channel to the next, in numbers: x is (N, C, ...) without gaps."""
     return x.strides[1] // x.itemsize if x.shape[1] > 1 else x.size
+
+
+def span(x: Any) -> int:
+    """How far the first and the last number of x lie apart in memory, in numbers."""
+    return sum((size - 1) * abs(stride) for size, stride in zip(x.shape, x.strides, strict=True)) // x.itemsize

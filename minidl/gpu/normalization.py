@@ -17,7 +17,7 @@ CHUNK = 2048  # numbers that are worth a block
 
 def statistics(x: Any, weight: Any, eps: float) -> tuple[Any, Any, Any]:
     """The mean and the (biased) variance of each channel, and their scales."""
-    x = without_gaps(x)
+    x, weight = without_gaps(x), without_gaps(weight)
     xp, C, m = array_module(x), x.shape[1], x.size // x.shape[1]
     count, chunk = _parts(m, C)
     parts = workspace(x, 2 * count * C, x.dtype)
@@ -31,6 +31,7 @@ def statistics(x: Any, weight: Any, eps: float) -> tuple[Any, Any, Any]:
 def scales_of(variance: Any, weight: Any, eps: float) -> Any:
     """The scales (2, C): r = 1 / sqrt(variance + eps) and r weight."""
     C = len(variance)
+    variance, weight = without_gaps(variance), without_gaps(weight)
     scales = array_module(variance).empty((2, C), variance.dtype)
     per_element("normalization.scales_of", C, (variance, weight, scales), C, eps)
     return scales
@@ -38,16 +39,19 @@ def scales_of(variance: Any, weight: Any, eps: float) -> Any:
 
 def normalize(x: Any, mean: Any, scales: Any, bias: Any) -> Any:
     """y = (x - mean) scale + bias"""
-    x = without_gaps(x)
+    x, bias = without_gaps(x), without_gaps(bias)
     y = empty_like(x)
     per_element("normalization.normalize", x.size, (x, mean, scales, bias, y), x.size, x.shape[1], channel_step(x))
     return y
 
 
 def move_running(running: tuple[Any, Any], mean: Any, variance: Any, momentum: float, correction: float) -> None:
-    """running = (1 - momentum) running + momentum statistic, in place: the mean, and the variance times correction."""
+    """running = (1 - momentum) running + momentum statistic, in place: the mean, and the variance times correction.
+
+    Both running ones lie without gaps.
+    """
     C = len(mean)
-    per_element("normalization.move_running", C, (*running, mean, variance), C, float(momentum), float(correction))
+    per_element("normalization.move_running", C, (*running, mean, variance), C, momentum, correction)
 
 
 def gradient_sums(grad_output: Any, x: Any, mean: Any, scales: Any) -> tuple[Any, Any, Any]:

@@ -25,7 +25,7 @@ def max_pool(x: Any, geometry: Any, dtype: str) -> tuple[Any, Any]:
 def max_unpool(grad_output: Any, winner: Any, x_shape: tuple[int, ...], geometry: Any) -> Any:
     """dx of max_pool."""
     grad_output = arranged_like(grad_output, winner)
-    grad_x = empty_like(grad_output, x_shape)
+    grad_x = empty_like(winner, x_shape, grad_output.dtype)
     arrays = (grad_output, winner, grad_x)
     _run("max_unpool", grad_x, arrays, x_shape, geometry, Winner=c_name(winner.dtype))
     return grad_x

@@ -16,8 +16,8 @@ __device__ Word output(State state) {
 }
 
 // y = numpy.random.Generator.random(n, float32): 24 bits of each half of an output, the low half first. The first
-// number is the half that was left over, if one was. words: high and low of the state, and of the increment.
-KERNEL uniform(float* y, const Word* words, Index n, Index left_over, Index has_left_over) {
+// number is the half that was left over, if one was. words: high and low of the state, and of the increment; that half.
+KERNEL uniform(float* y, const Word* words, Index n, Index has_left_over) {
     THREAD_PER_ELEMENT(thread, (n + 1 + has_left_over) / 2)
     State factor = together(0x2360ED051FC65DA4ULL, 0x4385DF649FCCF645ULL);
     State increment = together(words[2], words[3]);
@@ -33,5 +33,5 @@ KERNEL uniform(float* y, const Word* words, Index n, Index left_over, Index has_
     const Index first = 2 * thread + has_left_over;
     if (first < n) y[first] = ((unsigned)bits >> 8) * (1.0f / 16777216.0f);
     if (first + 1 < n) y[first + 1] = ((unsigned)(bits >> 32) >> 8) * (1.0f / 16777216.0f);
-    if (thread == 0 && has_left_over) y[0] = ((unsigned)left_over >> 8) * (1.0f / 16777216.0f);
+    if (thread == 0 && has_left_over) y[0] = ((unsigned)words[4] >> 8) * (1.0f / 16777216.0f);
 }

@@ -24,9 +24,9 @@ def uniform(generator: Generator, shape: tuple[int, ...], like: Any) -> Any:
     bits: Any = generator.numpy.bit_generator
     state = bits.state
     number, increment = state["state"]["state"], state["state"]["inc"]
-    words = numpy.array([*divmod(number, HALF), *divmod(increment, HALF)], numpy.uint64)
-    signed = state["uinteger"] - (state["uinteger"] >> 31 << 32)  # as a C int of the same 32 bits
-    per_element("random.uniform", n, (y, xp.asarray(words)), n, signed, state["has_uint32"])
+    # Not as numbers of the kernel: those are kept, for the next call with the same ones.
+    words = numpy.array([*divmod(number, HALF), *divmod(increment, HALF), state["uinteger"]], numpy.uint64)
+    per_element("random.uniform", n, (y, xp.asarray(words)), n, state["has_uint32"])
     halves = n - state["has_uint32"]  # that were not left over from before
     if halves > 0:
         bits.advance((halves + 1) // 2)

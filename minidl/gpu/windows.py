@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from minidl.backend import array_module
+from minidl.gpu import launch
 from minidl.gpu.launch import per_element
+from minidl.gpu.layout import span
 
 
 def im2col(x: Any, kernel_size: Any, output_size: Any, stride: Any, padding: Any, dilation: Any) -> Any:
     """columns (C, KH, KW, N, OH, OW) of x (N, C, H, W), which may lie in memory in any way."""
+    if x.size < launch.MANY <= span(x):  # places are counted in 64 bits where an array is large, not where it has gaps
+        x = array_module(x).ascontiguousarray(x)
     N, C, H, W = x.shape
     OH, OW = output_size
     columns = array_module(x).empty((C, *kernel_size, N, OH, OW), x.dtype)

@@ -7,10 +7,11 @@ from typing import Any
 import numpy
 
 from minidl.backend import array_module, transfer
-from minidl.checks import check_floating
+from minidl.checks import check_floating, check_same
 from minidl.distributed.group import current_group
 from minidl.errors import explain
 from minidl.function import Function
+from minidl.functional.normalization import move_running_statistics
 from minidl.nn.module import Module
 from minidl.nn.normalization import _BatchNorm
 from minidl.ops.channels_last import rows_of
@@ -94,7 +95,7 @@ class SyncBatchNorm(_BatchNorm):
     The input is (N, C, ...). Without a process group, and in evaluation, it is BatchNorm. Every rank must run the same
     layers in the same order, in forward and in backward: each of them waits for the others.
 
-    ValueError: a single value for each channel on all ranks together.
+    ValueError: a single value for each channel on all ranks together. RuntimeError: the dtypes or devices differ.
     """
 
     input_dims = (2, 3, 4)
@@ -103,7 +104,10 @@ class SyncBatchNorm(_BatchNorm):
         group = current_group()
         if not self.training or group is None or group.size == 1:
             return super().forward(input)
-        check_floating("SyncBatchNorm", input=input)
+        operands = {"input": input, "weight": self.weight, "bias": self.bias}
+        operands |= {"running_mean": self.running_mean, "running_var": self.running_var}
+        check_floating("SyncBatchNorm", **operands)
+        check_same("SyncBatchNorm", **operands)
         if input.ndim not in self.input_dims or input.shape[1] != self.num_features:
             rule = f"expected an input (N, {self.num_features}, ...)"
             raise ValueError(explain("SyncBatchNorm", rule, {"input": input}))
@@ -113,10 +117,9 @@ class SyncBatchNorm(_BatchNorm):
             rule = "Expected more than 1 value per channel when training, on all ranks together"
             raise ValueError(explain("SyncBatchNorm", rule, {"input": input}))
         if self.track_running_stats:
-            self.num_batches_tracked.add_(1)
+            self._count_batch()
             momentum = 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum
-            self.running_mean.mul_(1 - momentum).add_(momentum * mean)
-            self.running_var.mul_(1 - momentum).add_(momentum * count / (count - 1) * variance)
+            move_running_statistics(self.running_mean, self.running_var, mean, variance, count, momentum)
         return y
 
     @classmethod

@@ -288,4 +288,4 @@ def log_softmax(x, dim):
 
 def _in_rows(x, dim):
     """True where the kernels that go row by row can take the place of the formulae."""
-    return with_kernels(x) and x.size > 0 and dim % x.ndim == x.ndim - 1
+    return with_kernels(x) and x.size > 0 and x.ndim > 0 and dim % x.ndim == x.ndim - 1

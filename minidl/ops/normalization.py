@@ -40,7 +40,8 @@ class LocalResponseNorm(Function):
     def forward(self, x, *, size, alpha, beta, k):
         self.before, self.after = size // 2, (size - 1) // 2
         self.factor = -2 * alpha * beta / size
-        if with_kernels(x):
+        self.in_a_kernel = with_kernels(x)  # in backward too: it takes what is saved as it lies
+        if self.in_a_kernel:
             x = without_gaps(x)
             y, d, shrink = gpu.response_norm(x, self.before, self.after, alpha / size, beta, k)
             self.save_for_backward(x, d, shrink)
@@ -61,7 +62,7 @@ class LocalResponseNorm(Function):
 
     def backward(self, grad_output):
         x, d, shrink = self.saved_tensors
-        if with_kernels(x):
+        if self.in_a_kernel:
             return gpu.response_norm_gradient(grad_output, x, d, shrink, self.before, self.after, self.factor)
         grad_x = empty_like(x)
 

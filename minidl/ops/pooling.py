@@ -33,7 +33,8 @@ class MaxPool2d(Function):
         self.geometry = kernel_size, (OH, OW), stride, padding, dilation
         self.first_tap = kernel_size[0] * kernel_size[1] - 1
         of_tap = "uint8" if self.first_tap < 256 else "int32"
-        if with_kernels(x):
+        self.in_a_kernel = with_kernels(x)  # in backward too: it takes `winner` as it lies
+        if self.in_a_kernel:
             y, winner = gpu.max_pool(x, self.geometry, of_tap)
         else:
             y = empty_like(x, x.shape[:-2] + (OH, OW))
@@ -74,7 +75,7 @@ class MaxPool2d(Function):
 
     def backward(self, grad_output, _=None):
         (winner,) = self.saved_tensors
-        if with_kernels(grad_output):
+        if self.in_a_kernel:
             return gpu.max_unpool(grad_output, winner, self.x_shape, self.geometry)
         grad_x = empty_like(grad_output, self.x_shape)
         over_images(lambda images: self._unpool(grad_output[images], winner[images], grad_x[images]), grad_output)

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy
 
-from minidl.backend import default_generator
+from minidl.backend import default_generator, on_device_of
 from minidl.data import DataLoader
 from minidl.errors import explain
 from minidl.nn import Module
@@ -142,7 +142,8 @@ class Training:
             self.scheduler.step()
 
         self.num_scores = first.shape[1]
-        self._correct += right
+        with on_device_of((right,)):
+            self._correct += right
         now = self.position
         now.batch += 1
         now.step += 1
@@ -185,9 +186,8 @@ class Training:
 
     def end_epoch(self) -> None:
         """Test, write down, and turn to the next epoch."""
-        self.testing = (
-            self.test_may_break_off
-        )  # nothing changes meanwhile, so it may be broken off: the flag stays then
+        # Nothing changes meanwhile, so a test may be broken off, and the flag stays then.
+        self.testing = self.test_may_break_off
         tested = self.test()
         self.testing = False
         now = self.sums()
@@ -252,13 +252,15 @@ class Training:
     # -------------------------------------------------------------------------------------------- what goes wrong
 
     def _gradients_are_finite(self) -> bool:
-        """One number for all of them: a sum is not finite where one of its terms is not."""
-        total: Any = 0.0
+        """One number for all of a device: a sum is not finite where one of its terms is not."""
+        totals: dict[Any, Any] = {}
         for group in self.optimizer.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    total = total + parameter.grad.data.sum()
-        return math.isfinite(float(total))
+                    gradient, place = parameter.grad.data, parameter.grad.device
+                    with on_device_of((gradient,)):
+                        totals[place] = totals.get(place, 0.0) + gradient.sum()
+        return all(math.isfinite(float(total)) for total in totals.values())
 
     def _diverged(self, inputs: Tensor, labels: Tensor) -> str:
         """What to say about a loss or a gradient that is not finite, and where it began."""

@@ -159,7 +159,7 @@ def test_two_gpus_compute_the_grouped_network(devices):
         numpy.testing.assert_allclose(gradient, gradients[name].numpy(), rtol=1e-9, atol=1e-12, err_msg=name)
 
 
-@pytest.mark.skipif(standin_gpu.COMPILER is None, reason="no C++ compiler to run the kernels")
+@pytest.mark.skipif(standin_gpu.COMPILER is None, reason="no C++ compiler with OpenMP to run the kernels")
 def test_two_gpus_compute_the_grouped_network_on_two_stand_ins():
     """An operation with arrays of another GPU than the current one is an error there."""
     with standin_gpu.installed(devices=2):
