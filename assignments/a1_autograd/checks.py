@@ -18,8 +18,8 @@ class ReLUForward:
     """ReLU forward: max(x, 0), and over x itself where in_place is set"""
 
     def inputs(rng):
-        x = rng.standard_normal((3, 4))
-        x[0, 1] = 0.0
+        x = rng.standard_normal((4, 6))
+        x[1, 2] = 0.0
         return {"x": x}
 
     def call(x):
@@ -30,7 +30,7 @@ class ReLUForward:
         y = node.forward(x)
         here = x.copy()
         ReLU().forward(here, in_place=True)
-        return {"y": y, "x, in place": here}
+        return {"y": y, "x after forward(x, in_place=True)": here}
 
 
 @check("1.1", points=1)
@@ -38,9 +38,9 @@ class ReLUBackward:
     """ReLU backward: dy where x > 0, and 0 elsewhere (also at x = 0)"""
 
     def inputs(rng):
-        x = rng.standard_normal((3, 4))
-        x[0, 1] = x[2, 3] = 0.0
-        return {"x": x, "grad_output": rng.standard_normal((3, 4))}
+        x = rng.standard_normal((4, 6))
+        x[1, 2] = x[2, 4] = 0.0
+        return {"x": x, "grad_output": rng.standard_normal((4, 6))}
 
     def call(x, grad_output):
         from minidl.ops.activation import ReLU
@@ -92,10 +92,36 @@ class DivBackward:
         return {"grad_a": grad_a, "grad_b": grad_b}
 
 
+@check("1.2", points=1)
+class OnlyWhatIsNeeded:
+    """Mul and Div with a Python number as one operand: None for the operand that needs no gradient"""
+
+    def inputs(rng):
+        return {"a": rng.uniform(1, 2, (2, 5)), "grad_output": rng.standard_normal((2, 5))}
+
+    def call(a, grad_output):
+        from minidl.ops.arithmetic import Div, Mul
+
+        results = {}
+        for operation in (Mul, Div):
+            name = operation.__name__
+            first, second = operation(), operation()
+            first.needs_input_grad, second.needs_input_grad = (True, False), (False, True)
+            first.forward(a, 3.0)
+            second.forward(3.0, a)
+            (grad_a, none), (none_too, grad_b) = first.backward(grad_output), second.backward(grad_output)
+            results |= {
+                f"{name}: grad_a beside a number": grad_a,
+                f"{name}: grad_b beside a number": grad_b,
+                f"{name}: how many numbers have None for a gradient": int(none is None) + int(none_too is None),
+            }
+        return results
+
+
 # -------------------------------------------------------------------------------------------------- 1.3 broadcasting
 
 
-@check("1.3", points=1)
+@check("1.3", points=1, sizes={"the size of a summed dimension, 3,": 3, "the product of the summed dimensions, 6,": 6})
 class SumOverAddedDimensions:
     """sum_to_shape: dimensions that broadcasting put in front, as for a bias (4,) beside a batch (3, 4)"""
 
@@ -112,7 +138,7 @@ class SumOverAddedDimensions:
         }
 
 
-@check("1.3", points=1)
+@check("1.3", points=1, sizes={"the size of a summed dimension, 4,": 4, "the size of a summed dimension, 3,": 3})
 class SumOverStretchedDimensions:
     """sum_to_shape: dimensions of size 1 that were stretched, as for (3, 1) beside (3, 4)"""
 
@@ -126,6 +152,7 @@ class SumOverStretchedDimensions:
             "(3, 4) to (3, 1)": sum_to_shape(gradient, (3, 1)),
             "(3, 4) to (1, 4)": sum_to_shape(gradient, (1, 4)),
             "(2, 3, 4) to (2, 1, 1)": sum_to_shape(stack, (2, 1, 1)),
+            "(2, 3, 4) to (3, 1)": sum_to_shape(stack, (3, 1)),
             "(3, 4) to (3, 4)": sum_to_shape(gradient, (3, 4)),
         }
 
@@ -135,44 +162,57 @@ class SumOverStretchedDimensions:
 
 @check("1.4", points=1)
 class MatMulBackward:
-    """MatMul backward of two matrices (4, 3) and (3, 5): dy b^T and a^T dy"""
+    """MatMul backward of two matrices, square ones, and (4, 3) times (3, 5): dy b^T and a^T dy"""
 
     def inputs(rng):
         return {
+            "square": rng.standard_normal((3, 3, 3)),
             "a": rng.standard_normal((4, 3)),
             "b": rng.standard_normal((3, 5)),
             "grad_output": rng.standard_normal((4, 5)),
         }
 
-    def call(a, b, grad_output):
+    def call(square, a, b, grad_output):
         from minidl.ops.linear import MatMul
 
-        node = MatMul()
-        node.needs_input_grad = (True, True)
-        node.forward(a, b)
-        grad_a, grad_b = node.backward(grad_output)
-        return {"grad_a": grad_a, "grad_b": grad_b}
+        results = {}
+        for which, (left, right, dy) in {"square": square, "oblong": (a, b, grad_output)}.items():
+            node = MatMul()
+            node.needs_input_grad = (True, True)
+            node.forward(left, right)
+            grad_a, grad_b = node.backward(dy)
+            results |= {f"grad_a, {which}": grad_a, f"grad_b, {which}": grad_b}
+        return results
 
 
 @check("1.4", points=1)
 class MatMulBackwardOfStacks:
-    """MatMul backward of a stack (2, 4, 3) and one matrix (3, 5): the gradient of the matrix is summed over the stack"""
+    """MatMul backward of a stack (2, 4, 3) and one matrix (3, 5), whose gradient is summed over the stack; of vectors"""
 
     def inputs(rng):
         return {
             "a": rng.standard_normal((2, 4, 3)),
             "b": rng.standard_normal((3, 5)),
+            "v": rng.standard_normal(3),
             "grad_output": rng.standard_normal((2, 4, 5)),
         }
 
-    def call(a, b, grad_output):
+    def call(a, b, v, grad_output):
         from minidl.ops.linear import MatMul
 
-        node = MatMul()
-        node.needs_input_grad = (True, True)
-        node.forward(a, b)
-        grad_a, grad_b = node.backward(grad_output)
-        return {"grad_a": grad_a, "grad_b": grad_b}
+        results = {}
+        cases = {
+            "stack times matrix": (a, b, grad_output),
+            "vector times matrix": (v, b, grad_output[0, 0]),
+            "stack times vector": (a, v, grad_output[..., 0]),
+        }
+        for which, (left, right, dy) in cases.items():
+            node = MatMul()
+            node.needs_input_grad = (True, True)
+            node.forward(left, right)
+            grad_a, grad_b = node.backward(dy)
+            results |= {f"grad_a, {which}": grad_a, f"grad_b, {which}": grad_b}
+        return results
 
 
 @check("1.4", points=1, sizes={"the batch size": 7})
@@ -206,7 +246,7 @@ class LogSoftmaxIsStable:
 
     def inputs(rng):
         x = rng.standard_normal((3, 4))
-        return {"x": x, "large": 1000 + 10 * x}
+        return {"x": x, "large": 1000 * x + numpy.array([[0], [4000], [-4000]])}
 
     def call(x, large):
         from minidl.ops.activation import log_softmax
@@ -255,7 +295,7 @@ class CrossEntropyBackward:
 
 @check("1.6", points=1)
 class OrderOfADiamond:
-    """order: each node once, and before the nodes that it uses; z = (x^2)^3 + sum of x^2 twice, a graph with a diamond"""
+    """order: each node once, and before the nodes that it uses; z = ((x^2)^3 + data) + x^2, a graph with a diamond"""
 
     def inputs(rng):
         return {"x": rng.standard_normal(3)}
@@ -278,14 +318,16 @@ class OrderOfADiamond:
             def forward(self, a, b):
                 return a + b
 
-        leaf = Tensor(x, requires_grad=True)
+        leaf, data = Tensor(x, requires_grad=True), Tensor(x)
         squared = apply(Square, leaf)
-        cubed = apply(Cube, squared)
-        root = apply(Join, apply(Join, cubed, squared), squared).grad_fn
+        cubed = apply(Join, apply(Cube, squared), data)
+        root = apply(Join, cubed, squared).grad_fn
 
         nodes = list(order(root))
         numbers = {node: i for i, node in enumerate(dict.fromkeys(nodes))}
-        uses = [(node, source) for node in numbers for source, _ in node.next_functions]
+        if None in numbers:
+            return {"order": numpy.zeros(0, int), "names": numpy.array(["None among the nodes"]), "uses": numpy.zeros((0, 2), int)}
+        uses = [(node, source) for node in numbers for source, _ in node.next_functions if source is not None]
         known = all(source in numbers for _, source in uses)
         return {
             "order": numpy.array([numbers[node] for node in nodes]),
@@ -294,11 +336,13 @@ class OrderOfADiamond:
         }
 
     def verify(outputs, x):
-        names = ", ".join(str(name) for name in outputs["names"])
+        names = ", ".join(str(name) for name in outputs["names"]) or "nothing"
         found = f"order(root) gave {names}"
+        if "None among the nodes" in names:
+            return "order(root) has None in it: an input that wants no gradient (data, a number) has no node"
         if len(set(outputs["order"].tolist())) < len(outputs["order"]):
             return f"{found}: a node came up more than once. Its backward would run with half of its gradient each time"
-        if outputs["uses"].min() < 0 or len(outputs["order"]) != 5:
+        if outputs["uses"].min(initial=0) < 0 or len(outputs["order"]) != 5:
             return f"{found}: expected the five nodes Join, Join, Cube, Square, AccumulateGrad (the leaf) in some order"
         for user, source in outputs["uses"]:
             if user > source:
@@ -367,18 +411,25 @@ class BackwardThroughADiamond:
         squared = apply(Square, apply(Join, a, b))
         z = apply(Join, apply(Join, apply(Triple, squared), apply(Square, squared)), a)
         backward(z, gradient.copy())
-        return {"a.grad": a.grad.data, "b.grad": b.grad.data}
+        results = {"a.grad": a.grad.data, "b.grad": b.grad.data}
+        c = Tensor(x, requires_grad=True)
+        backward(apply(Triple, c))
+        return results | {"c.grad of 3 c, without a gradient given": c.grad.data}
 
     def expected(x, w, gradient):
         u = x + w
         through = gradient * (6 * u + 4 * u**3)
-        return {"a.grad": through + gradient, "b.grad": through}
+        return {
+            "a.grad": through + gradient,
+            "b.grad": through,
+            "c.grad of 3 c, without a gradient given": numpy.full(4, 3.0),
+        }
 
 
 # -------------------------------------------------------------------------------------------------- 1.7 the checker
 
 
-@check("1.7", points=1)
+@check("1.7", points=1, rtol=1e-6)
 class NumericalGradient:
     """numerical_gradient: central differences of a function whose slope bends, with weights for its outputs"""
 
@@ -392,7 +443,7 @@ class NumericalGradient:
     def call(x, matrix, grad_output):
         from assignments.a1_autograd.checker import numerical_gradient
 
-        return {"dx": numerical_gradient(lambda x: x**3 @ matrix, x, grad_output)}
+        return {"dx": numerical_gradient(lambda x: x**3 @ matrix, x, grad_output, eps=1e-4)}
 
     def expected(x, matrix, grad_output):
         return {"dx": 3 * x**2 * (grad_output @ matrix.T)}
@@ -422,10 +473,11 @@ class Agrees:
             "one element too small": below,
             "the sign": -numerical,
             "NaN in one element": not_a_number,
-            "another shape": numerical[:1],
             "None": None,
         }
         said = [bool(agrees(gradient, numerical)) for gradient in cases.values()]
+        cases["another shape, (1, 4) for (3, 4)"] = None
+        said.append(bool(agrees(numpy.ones((1, 4)), numpy.ones((3, 4)))))
         return {"cases": numpy.array(list(cases)), "said": numpy.array(said)}
 
     def verify(outputs, numerical):
@@ -636,7 +688,7 @@ class SGDWithNesterov:
 # ------------------------------------------------------------------------------------------------------ 1.9 training
 
 
-@check("1.9", points=1)
+@check("1.9", points=1, rtol=1e-5)
 class Scores:
     """TwoLayerNet.forward: W2 max(W1 x + b1, 0) + b2"""
 
@@ -653,12 +705,12 @@ class Scores:
             return {"scores": net(minidl.Tensor(images)).data}
 
 
-@check("1.9", points=1)
+@check("1.9", points=1, rtol=1e-3)
 class OneStep:
-    """training_step: the loss before the step, and the parameters after two steps on two batches"""
+    """training_step: the loss before each of three steps, and the parameters after them"""
 
     def inputs(rng):
-        return {"images": rng.standard_normal((2, 8, 64)).astype("float32"), "labels": rng.integers(0, 10, (2, 8))}
+        return {"images": rng.standard_normal((3, 8, 64)).astype("float32"), "labels": rng.integers(0, 10, (3, 8))}
 
     def call(images, labels):
         import minidl
@@ -671,8 +723,12 @@ class OneStep:
         losses = [
             training_step(net, optimizer, minidl.Tensor(x), minidl.Tensor(t)) for x, t in zip(images, labels, strict=True)
         ]
-        parameters = {name: parameter.data for name, parameter in net.named_parameters()}
-        return {"loss of the first step": losses[0], "loss of the second step": losses[1], **parameters}
+        return {
+            "loss before the first step": losses[0],
+            "loss before the second step": losses[1],
+            "loss before the third step (right so far? then the gradients of the step before stay)": losses[2],
+            "fc1.weight": net.fc1.weight.data,
+        }
 
 
 @check("1.9", points=2, seconds=60)

@@ -148,7 +148,7 @@ def load_assignment(folder: Path | str) -> Assignment:
         raise AssignmentError(f"{path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise AssignmentError(f"{path}: {error}") from None
-    _only(table, {"name", "title", "minutes", "builds_on", "remove", "include", "task", "written"}, path)
+    _only(table, {"hollow", "name", "title", "minutes", "builds_on", "remove", "include", "task", "written"}, path)
     tasks = tuple(_task(entry, path) for entry in table.get("task", ()))
     written = tuple(_written(entry, path) for entry in table.get("written", ()))
     assignment = Assignment(
