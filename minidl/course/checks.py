@@ -121,8 +121,17 @@ class Check:
                 return f"{outcome.missing[0]} is None"
             if (problem := self.verify(unpack(outcome.outputs), **unpack(inputs))) is not None:
                 return problem
-        problems = [self._compare(name, outcome, array) for name, array in (expected or {}).items()]
-        return "\n".join(problem for problem in problems if problem is not None) or None
+        found = [self._compare(name, outcome, array) for name, array in (expected or {}).items()]
+        if problems := [problem for problem in found if problem is not None]:
+            return "\n".join(problems)
+        return self.too_slow(outcome.seconds) if outcome.seconds > self.seconds else None
+
+    def too_slow(self, seconds: float) -> str:
+        return (
+            f"right, but too slow: {seconds:.1f} s of processor time, and the limit is {self.seconds:g} s\n"
+            "  hint: is something computed again and again (a function evaluated once for each element), or in Python "
+            "loops where one NumPy call does it?"
+        )
 
     def _compare(self, name: str, outcome: Outcome, expected: numpy.ndarray) -> str | None:
         assert outcome.outputs is not None
