@@ -10,6 +10,7 @@ The answers stand nowhere here: they are the library, in the folder above (`root
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -133,6 +134,8 @@ class Assignment:
         path = self.folder / file
         if not path.exists():
             return ()
+        if (tree := str(self.folder.parents[1])) not in sys.path:
+            sys.path.append(tree)  # for `from assignments.a2_convolution.loops import ...`
         checks = load_checks(path, hidden)
         known = {task.id for task in self.tasks}
         for check in checks:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import time
 import traceback
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy
 
@@ -51,6 +52,20 @@ def pack(values: dict[str, Any]) -> dict[str, numpy.ndarray]:
 def unpack(values: dict[str, numpy.ndarray]) -> dict[str, Any]:
     """The reverse of `pack`: arrays without axes are numbers and strings again; the arrays are copies."""
     return {name: array.copy() if array.ndim else array.item() for name, array in values.items()}
+
+
+def save_arrays(path: Path | str | BinaryIO, arrays: dict[str, numpy.ndarray]) -> None:
+    """An .npz file; numpy.savez would not take an array called `file`."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                numpy.lib.format.write_array(member, array, allow_pickle=False)
+
+
+def load_arrays(path: Path | str) -> dict[str, numpy.ndarray]:
+    """The reverse of `save_arrays`, for a file that we wrote."""
+    with numpy.load(path, allow_pickle=False) as file:
+        return dict(file)
 
 
 def call_checked(call: Callable[..., Any], inputs: dict[str, numpy.ndarray], repeat: bool = False) -> Outcome:

@@ -16,10 +16,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy
-
 from minidl.course import blanks
 from minidl.course.assignment import Assignment, AssignmentError, Blank, all_assignments
+from minidl.course.calling import save_arrays
+from minidl.course.checks import PASSED
 from minidl.course.notebook import to_notebook
 
 FORMAT = "minidl course release 1"
@@ -44,11 +44,17 @@ def release(assignment: Assignment, folder: Path) -> dict[str, Any]:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise AssignmentError(f"{folder} is not empty: a release wants a folder of its own")
+    manifest = write_tree(assignment, folder)
+    (folder / assignment.path / EXPECTED).write_bytes(expected_file(assignment))
+    return manifest
+
+
+def write_tree(assignment: Assignment, folder: Path) -> dict[str, Any]:
+    """The release, but for what its checks expect. Returns its manifest."""
     write_code(assignment, folder)
     own = folder / assignment.path
     if (own / "notebook.py").exists():
         write_text(own / "notebook.ipynb", to_notebook((own / "notebook.py").read_text(encoding="utf-8")))
-    (own / EXPECTED).write_bytes(expected_file(assignment))
     if assignment.written:
         write_text(own / ANSWERS, _answers(assignment))
     for name, template in {**CODE, f"tests/test_{assignment.name}.py": "test_assignment.py"}.items():
@@ -106,10 +112,12 @@ def expected_file(assignment: Assignment) -> bytes:
     for check in assignment.visible_checks:
         inputs = check.inputs()
         arrays |= {f"{check.name}/in/{name}": array for name, array in inputs.items()}
-        if check.compares:
-            arrays |= {f"{check.name}/out/{name}": array for name, array in check.expected(inputs).items()}
+        expected, result = check.solution(inputs)
+        if result.status != PASSED:
+            raise AssignmentError(f"the solution itself fails {check.name}:\n{result.message}")
+        arrays |= {f"{check.name}/out/{name}": array for name, array in (expected or {}).items()}
     file = io.BytesIO()
-    numpy.savez_compressed(file, **arrays)
+    save_arrays(file, arrays)
     return file.getvalue()
 
 

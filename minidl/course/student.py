@@ -18,7 +18,7 @@ import numpy
 
 import minidl
 from minidl.course.assignment import Assignment, load_assignment, marker
-from minidl.course.calling import call_checked
+from minidl.course.calling import call_checked, load_arrays
 from minidl.course.checks import FAILED, Check, Result
 from minidl.course.release import EXPECTED, FORMAT, MANIFEST
 
@@ -51,8 +51,7 @@ class Tree:
     def _stored(self) -> dict[str, numpy.ndarray]:
         path = self.assignment.folder / EXPECTED
         try:
-            with numpy.load(path, allow_pickle=False) as file:
-                return dict(file)
+            return load_arrays(path)
         except (OSError, ValueError) as error:
             raise TreeError(f"{path} cannot be read ({error}): copy it from the release once more") from None
 
