@@ -164,8 +164,10 @@ class ConvForward:
         }
 
     def call(x, weight, bias):
+        import minidl
         from minidl.ops.convolution import Conv2d
 
+        minidl.use_algorithm("im2col")
         options = {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1}
         results = {}
         for name, given in (("y with a bias", bias), ("y without a bias", None)):
@@ -187,8 +189,10 @@ class ConvForwardStridePaddingDilation:
         }
 
     def call(x, weight, bias):
+        import minidl
         from minidl.ops.convolution import Conv2d
 
+        minidl.use_algorithm("im2col")
         results = {}
         for name, stride, padding, dilation in (
             ("y, stride (2, 1)", (2, 1), ((0, 0), (0, 0)), (1, 1)),
@@ -216,8 +220,10 @@ class ConvForwardInGroups:
         }
 
     def call(x, two, six):
+        import minidl
         from minidl.ops.convolution import Conv2d
 
+        minidl.use_algorithm("im2col")
         results = {}
         for name, weight, groups in (("y of 2 groups", two, 2), ("y of 6 groups", six, 6)):
             node = Conv2d()
@@ -250,8 +256,10 @@ class ConvBackward:
         }
 
     def call(x, weight, bias, grad_output):
+        import minidl
         from minidl.ops.convolution import Conv2d
 
+        minidl.use_algorithm("im2col")
         node = Conv2d()
         node.needs_input_grad = (True, True, True)
         node.forward(x, weight, bias, stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), groups=1)
@@ -272,8 +280,10 @@ class ConvBackwardStridePadding:
         }
 
     def call(x, weight, even, uneven):
+        import minidl
         from minidl.ops.convolution import Conv2d
 
+        minidl.use_algorithm("im2col")
         results = {}
         for name, stride, padding, grad_output in (
             ("stride 2, padding 1", (2, 2), ((1, 1), (1, 1)), even),
@@ -312,8 +322,10 @@ class ConvBackwardInGroups:
         }
 
     def call(x, weight, bias, grad_output):
+        import minidl
         from minidl.ops.convolution import Conv2d
 
+        minidl.use_algorithm("im2col")
         node = Conv2d()
         node.needs_input_grad = (True, True, True)
         node.forward(x, weight, bias, stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), groups=2)
@@ -333,8 +345,10 @@ class ConvBackwardOfWhatIsNeeded:
         }
 
     def call(x, weight, grad_output):
+        import minidl
         from minidl.ops.convolution import Conv2d
 
+        minidl.use_algorithm("im2col")
         first, frozen = Conv2d(), Conv2d()
         first.needs_input_grad, frozen.needs_input_grad = (False, True, False), (True, False, False)
         for node in (first, frozen):
@@ -503,8 +517,10 @@ class BatchNormTraining:
         }
 
     def call(x, weight, bias):
+        import minidl
         from minidl.ops.normalization import BatchNorm
 
+        minidl.use_algorithm("im2col")
         node = BatchNorm()
         node.needs_input_grad = (True, True, True, False, False)
         y, mean, variance = node.forward(x, weight, bias, None, None, eps=0.1)
@@ -526,8 +542,10 @@ class BatchNormEvaluation:
         }
 
     def call(x, weight, bias, mean, variance, grad_output):
+        import minidl
         from minidl.ops.normalization import BatchNorm
 
+        minidl.use_algorithm("im2col")
         node = BatchNorm()
         node.needs_input_grad = (True, True, True, False, False)
         y = node.forward(x, weight, bias, mean, variance, eps=0.1)
@@ -548,8 +566,10 @@ class BatchNormBackward:
         }
 
     def call(x, weight, bias, grad_output):
+        import minidl
         from minidl.ops.normalization import BatchNorm
 
+        minidl.use_algorithm("im2col")
         node = BatchNorm()
         node.needs_input_grad = (True, True, True, False, False)
         node.forward(x, weight, bias, None, None, eps=0.1)

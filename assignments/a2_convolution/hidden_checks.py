@@ -99,8 +99,10 @@ class ConvOfManyPixels:
         }
 
     def call(x, weight, pixel, odd, own):
+        import minidl
         from minidl.ops.convolution import Conv2d
 
+        minidl.use_algorithm("im2col")
         results = {}
         for name, image, filters, stride, padding, dilation, groups in (
             ("y of many pixels", x, weight, (1, 1), ((1, 1), (1, 1)), (1, 1), 1),
@@ -132,8 +134,10 @@ class ConvBackwardOfManyPixels:
     def call(x, weight, pixel, odd, own):
         import numpy
 
+        import minidl
         from minidl.ops.convolution import Conv2d
 
+        minidl.use_algorithm("im2col")
         results = {}
         for name, image, filters, stride, padding, dilation, groups in (
             ("many pixels", x, weight, (1, 1), ((1, 1), (1, 1)), (1, 1), 1),
@@ -246,8 +250,10 @@ class BatchNormOfManyPixels:
     def call(x, rows, weight):
         import numpy
 
+        import minidl
         from minidl.ops.normalization import BatchNorm
 
+        minidl.use_algorithm("im2col")
         results = {}
         for name, given, w, b in (("large", x, weight, weight + 1), ("(N, C)", rows, None, None)):
             node = BatchNorm()
