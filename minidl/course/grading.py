@@ -89,7 +89,17 @@ class Grade:
 
     @property
     def points(self) -> int:
-        return sum(task.points for task in self.tasks)
+        return sum(task.points for task in self.tasks if task.task.id not in self.uncounted)
+
+    @property
+    def uncounted(self) -> set[str]:
+        """The tasks of a choice that are not among the best."""
+        by_id = {task.task.id: task for task in self.tasks}
+        passed_over: set[str] = set()
+        for choice in self.assignment.choices:
+            ranked = sorted((by_id[id] for id in choice.tasks if id in by_id), key=lambda task: -task.points)
+            passed_over |= {task.task.id for task in ranked[choice.best :]}
+        return passed_over
 
     @property
     def of(self) -> int:
@@ -387,11 +397,7 @@ class _Run:
         return self._judged(drawn, outcome, printed), True
 
     def _judged(self, drawn: _Drawn, outcome: Outcome, printed: str) -> Result:
-        try:
-            result = drawn.check.judge(outcome, drawn.inputs, drawn.expected)
-        except Exception as error:  # `verify` on outputs that are not what it thought of
-            text = f"what came back cannot be judged ({type(error).__name__}: {error})"
-            return Result(drawn.check, FAILED, text, outcome.seconds)
+        result = drawn.check.judge(outcome, drawn.inputs, drawn.expected)
         return result if result.status != FAILED else replace(result, message=_with_print(result.message, printed))
 
 
