@@ -8,8 +8,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from minidl.cli.arguments import CommandError, output_folder, writable_folder
+from minidl.cli.arguments import CommandError, output_folder, positive_float, positive_int, seed, writable_folder
+from minidl.cli.course_grading import FORMATS, format_names, grade, make_bundle
 from minidl.course.assignment import AssignmentError, all_assignments, find_assignment
+from minidl.course.grading import FOR_ONE
 from minidl.course.prove import prove
 from minidl.course.release import release, write_text
 from minidl.course.student import Tree, TreeError, open_tree
@@ -45,6 +47,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = command("release", _release, "for staff: write the tree that students get")
     add("name", metavar="NAME", help="of the assignment: a2")
     add("-o", "--out", type=Path, metavar="DIR", help="where it goes: a folder that is new or empty (out/course/a2)")
+
+    add = command("grade", grade, "for staff: grade submissions, each in a clean tree and a process of its own")
+    add("submissions", type=Path, nargs="+", metavar="SUBMISSION", help="files, released trees, or folders of them")
+    add("--assignment", metavar="NAME", help="such as a2 (what the submissions say)")
+    add("--format", type=format_names, default=["csv"], metavar="LIST", help=f"of {', '.join(FORMATS)} (csv)")
+    add("--out", type=Path, default=Path("out/grades"), metavar="DIR", help="where everything goes (out/grades)")
+    add("--jobs", type=positive_int, metavar="N", help="submissions at a time (one on each core)")
+    add("--seed", type=seed, metavar="N", help="of the inputs (a fresh one)")
+    add("--memory", type=positive_int, default=2000, metavar="MB", help="for the code of one submission (2000)")
+    add("--seconds", type=positive_float, default=FOR_ONE, metavar="S", help="for one submission (%(default).0f)")
+
+    add = command("bundle", make_bundle, "for staff: write the autograder that another system runs")
+    add("name", metavar="NAME", help="of the assignment: a2")
+    add("--gradescope", action="store_true", help="the zip that Gradescope takes")
+    add("-o", "--out", type=Path, metavar="FILE", help="where it goes (out/course/a2_gradescope.zip)")
 
     add = command("check", _check, "for staff: prove that the checks of an assignment grade right")
     add("names", nargs="*", metavar="NAME", help="of assignments (all)")
