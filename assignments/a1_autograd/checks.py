@@ -13,7 +13,14 @@ from minidl.course.checks import check
 # ---------------------------------------------------------------------------------------------------------- 1.1 ReLU
 
 
-@check("1.1", points=1)
+@check(
+    "1.1",
+    points=1,
+    hints={
+        "y": "by hand: -1 becomes 0, 2 stays 2",
+        "x after forward(x, in_place=True)": "with in_place the result stands in x itself",
+    },
+)
 class ReLUForward:
     """ReLU forward: max(x, 0), and over x itself where in_place is set"""
 
@@ -33,7 +40,11 @@ class ReLUForward:
         return {"y": y, "x after forward(x, in_place=True)": here}
 
 
-@check("1.1", points=1)
+@check(
+    "1.1",
+    points=1,
+    hints={"grad_x": "dy passes, unchanged, where x > 0; nothing passes elsewhere, nor at x = 0 (two zeros are in x)"},
+)
 class ReLUBackward:
     """ReLU backward: dy where x > 0, and 0 elsewhere (also at x = 0)"""
 
@@ -54,7 +65,9 @@ class ReLUBackward:
 # ---------------------------------------------------------------------------------------------------- 1.2 arithmetic
 
 
-@check("1.2", points=1)
+@check(
+    "1.2", points=1, hints={"grad_a": "is it dy times the other factor?", "grad_b": "is it dy times the other factor?"}
+)
 class MulBackward:
     """Mul backward: each factor gets dy times the other one"""
 
@@ -71,7 +84,11 @@ class MulBackward:
         return {"grad_a": grad_a, "grad_b": grad_b}
 
 
-@check("1.2", points=1)
+@check(
+    "1.2",
+    points=1,
+    hints={"grad_a": "the slope of a / b in a is 1 / b", "grad_b": "the slope of a / b in b is -a / b^2, with b twice"},
+)
 class DivBackward:
     """Div backward: dy / b, and -dy a / b^2"""
 
@@ -240,7 +257,14 @@ class LinearBackward:
 # ------------------------------------------------------------------------------------------ 1.5 softmax cross-entropy
 
 
-@check("1.5", points=1)
+@check(
+    "1.5",
+    points=1,
+    hints={
+        "of x": "over dimension 1, each row by itself; ln p, not p",
+        "of large scores": "take each row's own maximum first; the logarithm of a p that became 0 is -inf",
+    },
+)
 class LogSoftmaxIsStable:
     """log_softmax of small scores, and of scores of a thousand, whose e^x is larger than any float"""
 
@@ -254,7 +278,12 @@ class LogSoftmaxIsStable:
         return {"of x": log_softmax(x, 1), "of large scores": log_softmax(large, 1)}
 
 
-@check("1.5", points=1, sizes={"the batch size": 6, "the number of classes": 4})
+@check(
+    "1.5",
+    points=1,
+    sizes={"the batch size": 6, "the number of classes": 4},
+    hints={"y": "one number of each row, that of its own label; minus; the mean of them"},
+)
 class CrossEntropyForward:
     """SoftmaxCrossEntropy forward: the mean over the batch, one number"""
 
@@ -269,7 +298,14 @@ class CrossEntropyForward:
         return {"y": node.forward(x, labels)}
 
 
-@check("1.5", points=1, sizes={"the batch size": 6, "the number of classes": 4})
+@check(
+    "1.5",
+    points=1,
+    sizes={"the batch size": 6, "the number of classes": 4},
+    hints={
+        "grad_x": "dy (p - onehot) / N: p from the ln p that was saved, 1 less at each row's label, and dy is not 1 here"
+    },
+)
 class CrossEntropyBackward:
     """SoftmaxCrossEntropy backward: dy (p - onehot) / N, for a dy that is not 1"""
 
@@ -326,7 +362,11 @@ class OrderOfADiamond:
         nodes = list(order(root))
         numbers = {node: i for i, node in enumerate(dict.fromkeys(nodes))}
         if None in numbers:
-            return {"order": numpy.zeros(0, int), "names": numpy.array(["None among the nodes"]), "uses": numpy.zeros((0, 2), int)}
+            return {
+                "order": numpy.zeros(0, int),
+                "names": numpy.array(["None among the nodes"]),
+                "uses": numpy.zeros((0, 2), int),
+            }
         uses = [(node, source) for node in numbers for source, _ in node.next_functions if source is not None]
         known = all(source in numbers for _, source in uses)
         return {
@@ -373,7 +413,14 @@ class Accumulate:
         return {"first + second + third": arrived[node], "first alone, at another node": arrived[other]}
 
 
-@check("1.6", points=1)
+@check(
+    "1.6",
+    points=1,
+    hints={
+        "b.grad": "does each node send on what arrived at itself, to its sources?",
+        "c.grad of 3 c, without a gradient given": "ones in the shape of the output",
+    },
+)
 class BackwardThroughADiamond:
     """backward: z = 3 x^2 + (x^2)^3 for two leaves, one of them used twice, with a gradient that is given"""
 
@@ -429,7 +476,14 @@ class BackwardThroughADiamond:
 # -------------------------------------------------------------------------------------------------- 1.7 the checker
 
 
-@check("1.7", points=1, rtol=1e-6)
+@check(
+    "1.7",
+    points=1,
+    rtol=1e-6,
+    hints={
+        "dx": "both sides of x, 2 eps apart; weighted by grad_output; nearly right is a difference from one side alone"
+    },
+)
 class NumericalGradient:
     """numerical_gradient: central differences of a function whose slope bends, with weights for its outputs"""
 
@@ -497,9 +551,10 @@ class WhichGradientsItCatches:
             "x": rng.uniform(0.5, 1.5, (3, 4)),
             "b": rng.uniform(0.5, 1.5, (4, 3)),
             "square": rng.uniform(0.5, 1.5, (3, 3)),
+            "order": rng.permutation(14),
         }
 
-    def call(x, b, square):
+    def call(x, b, square, order):
         import numpy
 
         from assignments.a1_autograd.checker import is_right
@@ -576,30 +631,35 @@ class WhichGradientsItCatches:
                 return dy
 
         cases = [
-            (Square, (x,), True),
-            (Softmax, (x,), True),
-            (Product, (x, b), True),
-            (Product, (square, square.T.copy()), True),
-            (SignFlipped, (x,), False),
-            (FactorForgotten, (x,), False),
-            (OffByAThousandth, (x,), False),
-            (OneElementWrong, (x,), False),
-            (IgnoresGradOutput, (x,), False),
-            (GivesNaN, (x,), False),
-            (SoftmaxThatSendsNothing, (x,), False),
-            (SecondTransposed, (square, square.T.copy()), False),
-            (SecondMissing, (x, b), False),
-            (NotSummed, (x,), False),
+            (Square, (x,)),
+            (Softmax, (x,)),
+            (Product, (x, b)),
+            (Product, (square, square.T.copy())),
+            (SignFlipped, (x,)),
+            (FactorForgotten, (x,)),
+            (OffByAThousandth, (x,)),
+            (OneElementWrong, (x,)),
+            (IgnoresGradOutput, (x,)),
+            (GivesNaN, (x,)),
+            (SoftmaxThatSendsNothing, (x,)),
+            (SecondTransposed, (square, square.T.copy())),
+            (SecondMissing, (x, b)),
+            (NotSummed, (x,)),
         ]
-        said = [bool(is_right(operation, given, numpy.random.default_rng(0))) for operation, given, _ in cases]
-        return {
-            "operations": numpy.array([operation.__name__ for operation, _, _ in cases]),
-            "right": numpy.array([right for _, _, right in cases]),
-            "said": numpy.array(said),
-        }
+        for operation, _ in cases:
+            operation.name_here, operation.__name__ = (
+                operation.__dict__.get("name_here", operation.__name__),
+                "Operation",
+            )
+        said = numpy.zeros(len(cases), bool)
+        for case in order:
+            operation, given = cases[case]
+            said[case] = is_right(operation, given, numpy.random.default_rng(case))
+        return {"operations": numpy.array([operation.name_here for operation, _ in cases]), "said": said}
 
     def verify(outputs, **inputs):
-        said, right, names = outputs["said"], outputs["right"], outputs["operations"]
+        said, names = outputs["said"], outputs["operations"]
+        right = numpy.arange(len(said)) < 4
         missed = [str(name) for name, s, r in zip(names, said, right, strict=True) if s and not r]
         blamed = sorted({str(name) for name, s, r in zip(names, said, right, strict=True) if r and not s})
         if blamed:
@@ -721,7 +781,8 @@ class OneStep:
         net = TwoLayerNet(hidden=16)
         optimizer = SGD(net.parameters(), lr=0.1, momentum=0.9)
         losses = [
-            training_step(net, optimizer, minidl.Tensor(x), minidl.Tensor(t)) for x, t in zip(images, labels, strict=True)
+            training_step(net, optimizer, minidl.Tensor(x), minidl.Tensor(t))
+            for x, t in zip(images, labels, strict=True)
         ]
         return {
             "loss before the first step": losses[0],
@@ -739,7 +800,7 @@ class ReadsDigits:
         from assignments.a1_autograd.train import digits
 
         images, labels = digits(training=True)
-        return {"images": images, "labels": labels, "unseen": digits(training=False)[0]}
+        return {"images": images, "labels": labels, "unseen": rng.permutation(digits(training=False)[0])}
 
     def call(images, labels, unseen):
         import numpy
@@ -753,7 +814,8 @@ class ReadsDigits:
         from assignments.a1_autograd.train import digits
 
         losses, said = outputs["losses"], outputs["answers"]
-        truth = digits(training=False)[1]
+        known = {image.tobytes(): label for image, label in zip(*digits(training=False), strict=True)}
+        truth = numpy.array([known[image.tobytes()] for image in unseen])
         if said.shape != truth.shape:
             return f"answers gave an array of shape {said.shape} for 360 images"
         right = (said == truth).mean()

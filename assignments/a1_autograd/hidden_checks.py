@@ -129,7 +129,11 @@ class LinearOfLargeBatches:
         grad_x, grad_weight, grad_bias = large.backward(grad_output)
         results = {"grad_x": grad_x, "grad_weight": grad_weight, "grad_bias": grad_bias}
         grad_x, grad_weight, grad_bias = fronts.backward(grad_front)
-        results |= {"grad_x (2, 3, 4, K)": grad_x, "grad_weight (2, 3, 4, K)": grad_weight, "grad_bias (2, 3, 4, K)": grad_bias}
+        results |= {
+            "grad_x (2, 3, 4, K)": grad_x,
+            "grad_weight (2, 3, 4, K)": grad_weight,
+            "grad_bias (2, 3, 4, K)": grad_bias,
+        }
         grad_x, grad_weight, grad_bias = bare.backward(grad_output)
         results |= {"grad_weight alone": grad_weight, "None twice": int(grad_x is None) + int(grad_bias is None)}
         return results
@@ -364,7 +368,11 @@ class ManyParameters:
     """SGD on groups with their own settings, a parameter of 90,000 numbers, one without dimensions, one without a gradient"""
 
     def inputs(rng):
-        return {"large": rng.standard_normal((300, 300)), "small": rng.standard_normal(3), "g": rng.standard_normal((3, 300, 300))}
+        return {
+            "large": rng.standard_normal((300, 300)),
+            "small": rng.standard_normal(3),
+            "g": rng.standard_normal((3, 300, 300)),
+        }
 
     def call(large, small, g):
         import numpy

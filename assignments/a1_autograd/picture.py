@@ -1,6 +1,6 @@
 """The picture at the end of assignment 1, drawn by your own checker, engine, loss, optimizer and network.
 
-    python -m minidl course picture             (or: make picture)
+python -m minidl course picture             (or: make picture)
 """
 
 from __future__ import annotations
@@ -31,9 +31,13 @@ def picture(folder: Path) -> Path:
     said = answers(net, unseen)
 
     figure = Figure(figsize=(13, 8.6), dpi=150, facecolor="white")
-    figure.text(0.05, 0.945, "A network of two layers, from your own gradients up", fontsize=20, fontweight="bold", color=INK)
+    figure.text(
+        0.05, 0.945, "A network of two layers, from your own gradients up", fontsize=20, fontweight="bold", color=INK
+    )
     right = int((said == truth).sum())
-    summary = f"{right} of {len(truth)} unseen digits right ({right / len(truth):.1%}), after {len(losses)} steps of SGD"
+    summary = (
+        f"{right} of {len(truth)} unseen digits right ({right / len(truth):.1%}), after {len(losses)} steps of SGD"
+    )
     figure.text(0.05, 0.908, summary, fontsize=12.5, color=GREY)
     draw_differences(figure.add_axes((0.075, 0.545, 0.4, 0.29)))
     draw_losses(figure.add_axes((0.565, 0.545, 0.4, 0.29)), losses)
@@ -94,13 +98,21 @@ def dress(axes: Axes, title: str, across: str, up: str) -> None:
 def draw_filters(figure: Figure, net: TwoLayerNet) -> None:
     """For each digit the two hidden units that speak for it most: their 64 weights, as an image."""
     figure.text(0.05, 0.41, "What the hidden units look for", fontsize=13.5, color=INK, fontweight="bold")
-    figure.text(0.05, 0.384, "for each digit the two that speak for it most; orange: ink wanted, blue: paper wanted", fontsize=10.5, color=GREY)
+    figure.text(
+        0.05,
+        0.384,
+        "for each digit the two that speak for it most; orange: ink wanted, blue: paper wanted",
+        fontsize=10.5,
+        color=GREY,
+    )
     first, second = net.fc1.weight.data, net.fc2.weight.data  # (64, 64), (10, 64)
     for digit in range(10):
         for row, unit in enumerate(numpy.argsort(-second[digit] * numpy.linalg.norm(first, axis=1))[:2]):
             axes = figure.add_axes((0.05 + digit * 0.0585, 0.235 - row * 0.115, 0.055, 0.083 * 1.02))
             weights = first[unit].reshape(8, 8)
-            axes.imshow(weights, cmap=SIGNED, vmin=-abs(weights).max(), vmax=abs(weights).max(), interpolation="nearest")
+            axes.imshow(
+                weights, cmap=SIGNED, vmin=-abs(weights).max(), vmax=abs(weights).max(), interpolation="nearest"
+            )
             frame(axes, LINE)
             if not row:
                 axes.set_title(str(digit), fontsize=12.5, color=INK, pad=5)

@@ -1,6 +1,6 @@
 """Tasks 1.9: a network of two layers learns to read digits, with the operations, engine and optimizer of this folder.
 
-    python -m assignments.a1_autograd.train
+python -m assignments.a1_autograd.train
 """
 
 from __future__ import annotations
@@ -45,7 +45,12 @@ def training_step(net: nn.Module, optimizer: Optimizer, images: Tensor, labels: 
 
 
 def train(
-    images: numpy.ndarray, labels: numpy.ndarray, epochs: int = 15, lr: float = 0.1, momentum: float = 0.9, seed: int = 0
+    images: numpy.ndarray,
+    labels: numpy.ndarray,
+    epochs: int = 15,
+    lr: float = 0.1,
+    momentum: float = 0.9,
+    seed: int = 0,
 ) -> tuple[TwoLayerNet, list[float]]:
     """A network trained on images (N, 64) with labels (N,), in batches of 32; and the loss of every step."""
     minidl.manual_seed(seed)

@@ -41,9 +41,7 @@ def output_shape(layer: Layer, shape: Shape) -> Shape:
         return shape
     if layer.kind == "fc":
         return layer.maps, 1, 1
-    rows, columns = (
-        (size + 2 * layer.padding - layer.kernel) // layer.stride + 1 for size in (rows, columns)
-    )
+    rows, columns = ((size + 2 * layer.padding - layer.kernel) // layer.stride + 1 for size in (rows, columns))
     return layer.maps if layer.kind == "conv" else channels, rows, columns
 
 
@@ -140,10 +138,14 @@ def vgg16() -> list[Layer]:
 def main() -> None:
     for title, layers, image in (("AlexNet", ALEXNET, (3, 227, 227)), ("VGG-16", vgg16(), (3, 224, 224))):
         rows = count(layers, image)
-        print(f"{title}\n{'layer':10s}{'output':>16s}{'memory':>12s}{'weights':>14s}{'biases':>8s}{'field':>7s}{'step':>6s}")
+        print(
+            f"{title}\n{'layer':10s}{'output':>16s}{'memory':>12s}{'weights':>14s}{'biases':>8s}{'field':>7s}{'step':>6s}"
+        )
         for row in rows:
             output = "x".join(map(str, row.output))
-            print(f"{row.name:10s}{output:>16s}{row.memory:12,}{row.weights:14,}{row.biases:8,}{row.field:7}{row.step:6}")
+            print(
+                f"{row.name:10s}{output:>16s}{row.memory:12,}{row.weights:14,}{row.biases:8,}{row.field:7}{row.step:6}"
+            )
         parameters, numbers, size = totals(rows)
         print(f"{parameters:,} parameters, {numbers:,} numbers in memory, {size / 1e6:.1f} MB for one image\n")
 

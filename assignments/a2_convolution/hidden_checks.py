@@ -82,7 +82,10 @@ class TheAdjoint:
             for kw in range(5):
                 image[:, :, kh : kh + 30, kw : kw + 31] += large[:, kh, kw].transpose(1, 0, 2, 3)
         inner = numpy.ascontiguousarray(image[:, :, 2:32, 2:33])
-        return {"x of large columns (every 7th value)": inner.reshape(-1)[::7].astype(float), "x, dilation and stride": small}
+        return {
+            "x of large columns (every 7th value)": inner.reshape(-1)[::7].astype(float),
+            "x, dilation and stride": small,
+        }
 
 
 @check("2.4", points=1, seconds=5)
@@ -227,7 +230,11 @@ class LRNOfManyChannels:
         from minidl.ops.normalization import LocalResponseNorm
 
         results = {}
-        for name, given, size, alpha in (("large", x, 5, 0.1), ("windows of 9 channels", few, 9, 1.0), ("size 1", few, 1, 1.0)):
+        for name, given, size, alpha in (
+            ("large", x, 5, 0.1),
+            ("windows of 9 channels", few, 9, 1.0),
+            ("size 1", few, 1, 1.0),
+        ):
             node = LocalResponseNorm()
             node.needs_input_grad = (True,)
             y = node.forward(given, size=size, alpha=alpha, beta=0.75, k=2.0)
@@ -261,7 +268,12 @@ class BatchNormOfManyPixels:
             y, mean, variance = node.forward(given, w, b, None, None, eps=1e-5)
             dy = numpy.cos(numpy.arange(1.0, y.size + 1)).reshape(y.shape)
             grad_x, grad_weight, grad_bias, *_ = node.backward(dy)
-            results |= {f"y, {name}": y, f"mean, {name}": mean, f"variance, {name}": variance, f"grad_x, {name}": grad_x}
+            results |= {
+                f"y, {name}": y,
+                f"mean, {name}": mean,
+                f"variance, {name}": variance,
+                f"grad_x, {name}": grad_x,
+            }
             if w is not None:
                 results |= {f"grad_weight, {name}": grad_weight, f"grad_bias, {name}": grad_bias}
         return results

@@ -1,6 +1,6 @@
 """Task 2.10, the end of it: LeNet-5, as it stands in architectures/lenet.py, learns to read digits.
 
-    python -m assignments.a2_convolution.train
+python -m assignments.a2_convolution.train
 """
 
 from __future__ import annotations
