@@ -204,7 +204,7 @@ class MatMulBackward:
 
 @check("1.4", points=1)
 class MatMulBackwardOfStacks:
-    """MatMul backward of a stack (2, 4, 3) and one matrix (3, 5), whose gradient is summed over the stack; of vectors"""
+    """MatMul backward of a stack (2, 4, 3) and one matrix (3, 5), which gets the sum over the stack; of vectors"""
 
     def inputs(rng):
         return {
@@ -302,9 +302,7 @@ class CrossEntropyForward:
     "1.5",
     points=1,
     sizes={"the batch size": 6, "the number of classes": 4},
-    hints={
-        "grad_x": "dy (p - onehot) / N: p from the ln p that was saved, 1 less at each row's label, and dy is not 1 here"
-    },
+    hints={"grad_x": "dy (p - onehot) / N: p from the saved ln p, 1 less at each row's label; and dy is not 1 here"},
 )
 class CrossEntropyBackward:
     """SoftmaxCrossEntropy backward: dy (p - onehot) / N, for a dy that is not 1"""
@@ -822,7 +820,8 @@ class ReadsDigits:
         if right >= 0.95:
             return None
         return (
-            f"{right:.1%} of the unseen digits are right, expected at least 95 %. The loss went from {losses[:20].mean():.3f} "
-            f"(mean of the first 20 steps; ln 10 = 2.303 is what guessing gives) to {losses[-20:].mean():.3f} (the last 20). "
+            f"{right:.1%} of the unseen digits are right, expected at least 95 %. The loss went from "
+            f"{losses[:20].mean():.3f} (mean of the first 20 steps; ln 10 = 2.303 is what guessing gives) to "
+            f"{losses[-20:].mean():.3f} (the last 20). "
             "Do the gradients of the step before stay (zero_grad)? Does backward come before step?"
         )

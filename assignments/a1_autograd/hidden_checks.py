@@ -1,4 +1,4 @@
-"""Further checks of assignment 1, which students do not see: other shapes, large inputs against the clock, properties."""
+"""Further checks of assignment 1, which students do not see: odd shapes, large inputs against the clock, properties."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ManyFactors:
 
 @check("1.3", points=1)
 class SumOverBothKinds:
-    """sum_to_shape, added and stretched dimensions at once: (2, 3, 4, 5) to (1, 4, 1), to (3, 1, 5), to (1,) and to ()"""
+    """sum_to_shape, added and stretched dimensions at once: (2, 3, 4, 5) to (1, 4, 1), (3, 1, 5), (1,) and ()"""
 
     def inputs(rng):
         return {"gradient": rng.standard_normal((2, 3, 4, 5))}
@@ -70,7 +70,7 @@ class SumOverBothKinds:
 
 @check("1.4", points=1, seconds=3)
 class MatMulOfVectorsAndStacks:
-    """MatMul backward of vectors, of two stacks that broadcast against each other, and of large matrices in 3 seconds"""
+    """MatMul backward of vectors, of two stacks that broadcast against each other, of large matrices in 3 seconds"""
 
     def inputs(rng):
         return {
@@ -365,7 +365,7 @@ class MoreGradients:
 
 @check("1.8", points=1)
 class ManyParameters:
-    """SGD on groups with their own settings, a parameter of 90,000 numbers, one without dimensions, one without a gradient"""
+    """SGD on groups with settings of their own, a parameter of 90,000 numbers, one without dimensions, one without g"""
 
     def inputs(rng):
         return {

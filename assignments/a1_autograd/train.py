@@ -35,7 +35,7 @@ class TwoLayerNet(nn.Module):
 def training_step(net: nn.Module, optimizer: Optimizer, images: Tensor, labels: Tensor) -> float:
     """One step of SGD on one batch. Returns the loss of the batch before the step, as a number (`loss.item()`).
 
-    Forget the gradients of the step before; scores; loss (`cross_entropy`); `backward`, the engine of this folder; step.
+    Forget the gradients of the step before; scores; loss (`cross_entropy`); `backward`, this folder's engine; step.
     """
     optimizer.zero_grad()
     loss = cross_entropy(net(images), labels)

@@ -10,10 +10,10 @@ import numpy
 
 from minidl.course.checks import check
 
-# ---------------------------------------------------------------------------------------------- 2.1 a loop convolution
+# ----------------------------------------------------------------------------------------------- 2.1 a loop convolution
 
 
-@check("2.1", points=1)
+@check("2.1", points=1, hints={"y": "the handout works this out: 1*1 + 0*2 + 2*4 - 1*5 + 0.5 = 4.5 comes first"})
 class OneImageOneFilter:
     """conv_loops of the handout's example: a 3x3 image, a 2x2 filter, no padding, stride 1"""
 
@@ -30,7 +30,12 @@ class OneImageOneFilter:
         return {"y": conv_loops(x, weight, bias)}
 
 
-@check("2.1", points=1, sizes={"the batch size": 2, "the number of channels": 3})
+@check(
+    "2.1",
+    points=1,
+    sizes={"the batch size": 2, "the number of channels": 3},
+    hints={"y": "is the bias added, every channel summed, the kernel not flipped? Work one value of y out by hand"},
+)
 class ChannelsFiltersAndImages:
     """conv_loops of 2 images with 3 channels, 4 filters of 3x2 pixels, a bias for each filter"""
 
@@ -47,7 +52,16 @@ class ChannelsFiltersAndImages:
         return {"y": conv_loops(x, weight, bias)}
 
 
-@check("2.1", points=1, padding=2, stride=3)
+@check(
+    "2.1",
+    points=1,
+    padding=2,
+    stride=3,
+    hints={
+        "y, stride 3": "the stride counts twice: in the size of y, and in where a window begins",
+        "y, padding 2": "zeros on all four sides; the size of y grows by 2 padding",
+    },
+)
 class LoopsWithStrideAndPadding:
     """conv_loops with stride 3 and padding 2, in which a row of pixels is left over"""
 
@@ -68,7 +82,7 @@ class LoopsWithStrideAndPadding:
         }
 
 
-# ---------------------------------------------------------------------------------------------------------- 2.2 im2col
+# ----------------------------------------------------------------------------------------------------------- 2.2 im2col
 
 
 @check("2.2", points=1)
@@ -107,10 +121,10 @@ class ColumnsOfImages:
         }
 
 
-# ---------------------------------------------------------------------------------------------------------- 2.3 col2im
+# ----------------------------------------------------------------------------------------------------------- 2.3 col2im
 
 
-@check("2.3", points=1)
+@check("2.3", points=1, hints={"x": "the pixel in the middle is in four windows, and gets four ones"})
 class ColumnsOfOnes:
     """col2im of columns of ones: how often each pixel of a 3x3 image is seen by 2x2 windows (the handout's example)"""
 
@@ -126,7 +140,13 @@ class ColumnsOfOnes:
         return {"x": numpy.array([[[[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]]])}
 
 
-@check("2.3", points=1, padding=1, stride=2)
+@check(
+    "2.3",
+    points=1,
+    padding=1,
+    stride=2,
+    hints={"x, no padding": "what lies on one pixel adds up; `windows` and `pixels` are the same as in im2col"},
+)
 class ColumnsBackToImages:
     """col2im with stride and padding: overlaps add up, what fell into the padding is dropped"""
 
@@ -149,10 +169,18 @@ class ColumnsBackToImages:
         }
 
 
-# -------------------------------------------------------------------------------------------------- 2.4 Conv2d forward
+# --------------------------------------------------------------------------------------------------- 2.4 Conv2d forward
 
 
-@check("2.4", points=1, sizes={"the batch size": 2})
+@check(
+    "2.4",
+    points=1,
+    sizes={"the batch size": 2},
+    hints={
+        "y with a bias": "if y without a bias is right: one bias for each filter, along the rows of the product",
+        "y without a bias": "the rows of the product are filters, its columns (n, oh, ow): what puts N in front?",
+    },
+)
 class ConvForward:
     """Conv2d forward, 2 images with 3 channels and 4 filters of 3x2, with a bias and without one"""
 
@@ -206,7 +234,11 @@ class ConvForwardStridePaddingDilation:
         return results
 
 
-@check("2.4", points=1)
+@check(
+    "2.4",
+    points=1,
+    hints={"y of 2 groups": "filters 0 and 1 see channels 0 to 2, filters 2 and 3 see channels 3 to 5"},
+)
 class ConvForwardInGroups:
     """Conv2d forward in 2 groups (6 channels, 4 filters that see 3 each), and in as many as there are channels"""
 
@@ -238,10 +270,18 @@ class ConvForwardInGroups:
         return results
 
 
-# ------------------------------------------------------------------------------------------------- 2.5 Conv2d backward
+# -------------------------------------------------------------------------------------------------- 2.5 Conv2d backward
 
 
-@check("2.5", points=1, sizes={"the batch size": 2, "the windows of an image": 15, "the windows of all images": 30})
+@check(
+    "2.5",
+    points=1,
+    sizes={"the batch size": 2, "the windows of an image": 15, "the windows of all images": 30},
+    hints={
+        "grad_x": "weight^T dy, and col2im of it",
+        "grad_weight": "dy columns^T: dy with its filters in front, and all images side by side",
+    },
+)
 class ConvBackward:
     """Conv2d backward: dx, dweight and dbias of 4 filters of 3x2 on 2 images"""
 
@@ -363,7 +403,16 @@ class ConvBackwardOfWhatIsNeeded:
 # ---------------------------------------------------------------------------------------------------------- 2.6 pooling
 
 
-@check("2.6", points=1, stride=2)
+@check(
+    "2.6",
+    points=1,
+    stride=2,
+    hints={
+        "y, 2x2, stride 2": "y begins with -infinity, and is never smaller than what a tap finds",
+        "grad_x, 2x2, stride 2": "dy goes to the winner alone. How are taps counted? See the docstring of _pool",
+        "grad_x, 3x3, stride 2": "one pixel may win several windows: its gradients add up",
+    },
+)
 class MaxPool:
     """MaxPool2d forward and backward: 2x2 windows side by side, and 3x3 windows that overlap, as AlexNet's"""
 
@@ -394,9 +443,17 @@ class MaxPool:
         return results
 
 
-@check("2.6", points=1, padding=1)
+@check(
+    "2.6",
+    points=1,
+    padding=1,
+    hints={
+        "grad_x": "of several equal maxima the first tap wins, and gets all of dy",
+        "y": "padding is -infinity, not 0: all pixels are negative here",
+    },
+)
 class MaxPoolTiesAndPadding:
-    """MaxPool2d: of equal values the first wins, alone; padding counts as -infinity, also where all pixels are negative"""
+    """MaxPool2d: of equal values the first wins, alone; padding counts as -infinity, also below negative pixels"""
 
     def inputs(rng):
         return {
@@ -433,7 +490,15 @@ class MaxPoolTiesAndPadding:
         return {"y": y, "grad_x": grad_x, "y where no gradient is needed (winner is None)": again}
 
 
-@check("2.6", points=1, sizes={"the size of the window": 6})
+@check(
+    "2.6",
+    points=1,
+    sizes={"the size of the window": 6},
+    hints={
+        "y, padding not counted": "self.count is another number at the border: divide by it, not by KH * KW",
+        "grad_x, padding counted": "each pixel gets dy / count from every window that it lies in",
+    },
+)
 class AvgPool:
     """AvgPool2d forward and backward: 2x3 windows that overlap, padding counted as zeros, and not counted"""
 
@@ -463,7 +528,15 @@ class AvgPool:
 # -------------------------------------------------------------------------------------------------------------- 2.7 LRN
 
 
-@check("2.7", points=1, sizes={"the size of the window": 5})
+@check(
+    "2.7",
+    points=1,
+    sizes={"the size of the window": 5},
+    hints={
+        "y, windows of 3": "d = k + alpha / size * (the sum of squares), y = x d^-beta",
+        "y, windows of 4": "an even window takes one channel more before than after: size // 2 and (size - 1) // 2",
+    },
+)
 class LRNForward:
     """LocalResponseNorm forward: AlexNet's numbers, and loud ones (alpha = 1) for windows of 3 and 4 channels"""
 
@@ -481,7 +554,15 @@ class LRNForward:
         return results
 
 
-@check("2.7", points=2, sizes={"the size of the window": 3})
+@check(
+    "2.7",
+    points=2,
+    sizes={"the size of the window": 3},
+    hints={
+        "grad_x, windows of 3": "x_c is in its own y, and in the d of its neighbours (power -beta - 1): two parts",
+        "grad_x, windows of 4": "right for 3, wrong for 4? c in the window of j, not j in that of c: they are mirrored",
+    },
+)
 class LRNBackward:
     """LocalResponseNorm backward: the direct part, and the part through the other channels' denominators"""
 
@@ -500,10 +581,19 @@ class LRNBackward:
         return results
 
 
-# --------------------------------------------------------------------------------------------------------- 2.8 batch norm
+# ------------------------------------------------------------------------------------------------------- 2.8 batch norm
 
 
-@check("2.8", points=1, sizes={"the values of a channel": 24, "the batch size": 2})
+@check(
+    "2.8",
+    points=1,
+    sizes={"the values of a channel": 24, "the batch size": 2},
+    hints={
+        "mean": "over all dimensions but 1",
+        "variance": "the mean of (x - mean)^2, divided by m and not by m - 1",
+        "y": "mean and variance right? Then eps is under the root, and weight and bias come after",
+    },
+)
 class BatchNormTraining:
     """BatchNorm forward in training: y, and the mean and (biased) variance of each channel"""
 
@@ -525,7 +615,15 @@ class BatchNormTraining:
         return {"mean": mean, "variance": variance, "y": y}
 
 
-@check("2.8", points=1, sizes={"the values of a channel": 24})
+@check(
+    "2.8",
+    points=1,
+    sizes={"the values of a channel": 24},
+    hints={
+        "y": "the mean and variance that are given, not those of the batch",
+        "grad_x": "here they are constants: dy times one number for each channel",
+    },
+)
 class BatchNormEvaluation:
     """BatchNorm in evaluation, forward and backward: mean and variance are given, and constants"""
 
@@ -551,7 +649,15 @@ class BatchNormEvaluation:
         return {"y": y, "grad_x": grad_x, "grad_weight": grad_weight, "grad_bias": grad_bias}
 
 
-@check("2.8", points=2, sizes={"the values of a channel": 24, "the batch size": 2})
+@check(
+    "2.8",
+    points=2,
+    sizes={"the values of a channel": 24, "the batch size": 2},
+    hints={
+        "grad_weight": "dy times the normalised x, summed over all dimensions but 1",
+        "grad_x": "three parts, see the head of the file: g, its mean, and the one through the variance",
+    },
+)
 class BatchNormBackward:
     """BatchNorm backward in training: mean and variance depend on x too"""
 
@@ -575,7 +681,14 @@ class BatchNormBackward:
         return {"grad_bias": grad_bias, "grad_weight": grad_weight, "grad_x": grad_x}
 
 
-@check("2.8", points=1)
+@check(
+    "2.8",
+    points=1,
+    hints={
+        "running_mean": "momentum is the weight of the NEW value",
+        "running_var": "the variance of the batch times m / (m - 1)",
+    },
+)
 class RunningStatistics:
     """_move_running: the running mean and the unbiased running variance, moved by momentum, in place"""
 
@@ -597,10 +710,17 @@ class RunningStatistics:
         return {"running_mean": moved[0].data, "running_var": moved[1].data}
 
 
-# ----------------------------------------------------------------------------------------------------------- 2.9 dropout
+# ---------------------------------------------------------------------------------------------------------- 2.9 dropout
 
 
-@check("2.9", points=1)
+@check(
+    "2.9",
+    points=1,
+    hints={
+        "y, elements": "what the mask keeps (True) is multiplied by scale, the rest is 0",
+        "grad_x, elements": "the same mask and the same scale as in forward",
+    },
+)
 class DropoutForwardBackward:
     """Dropout with a given mask: forward and backward, a mask for each element, and one for each channel"""
 
@@ -651,7 +771,7 @@ class DropoutKeepsTheMean:
         return None
 
 
-# ---------------------------------------------------------------------------------------------------------- 2.10 LeNet-5
+# --------------------------------------------------------------------------------------------------------- 2.10 LeNet-5
 
 
 @check("2.10", points=1)
@@ -693,7 +813,12 @@ class LeNetParameters:
         return f"{more[0]} is a parameter too many" if more else None
 
 
-@check("2.10", points=1, rtol=1e-4)
+@check(
+    "2.10",
+    points=1,
+    rtol=1e-4,
+    hints={"scores": "ReLU after conv1, conv2, fc1, fc2; a pooling after each convolution; bare scores at the end"},
+)
 class LeNetForward:
     """LeNet5: the scores of three images, and those of a network with 2 channels and 5 classes"""
 
@@ -747,12 +872,13 @@ class LeNetReadsDigits:
         if right >= 0.92:
             return None
         return (
-            f"{right:.1%} of the unseen digits are right, expected at least 92 %. The loss went from {losses[:20].mean():.3f} "
-            f"(mean of the first 20 steps; ln 10 = 2.303 is what guessing gives) to {losses[-20:].mean():.3f} (the last 20)"
+            f"{right:.1%} of the unseen digits are right, expected at least 92 %. The loss went from "
+            f"{losses[:20].mean():.3f} (mean of the first 20 steps; ln 10 = 2.303 is what guessing gives) to "
+            f"{losses[-20:].mean():.3f} (the last 20)"
         )
 
 
-# ---------------------------------------------------------------------------------------------------------- 2.11 counting
+# -------------------------------------------------------------------------------------------------------- 2.11 counting
 
 
 @check("2.11", points=1)
@@ -765,7 +891,7 @@ class ShapesOfAlexNet:
     def call(size):
         import numpy
 
-        from assignments.a2_convolution.counting import ALEXNET, Layer, count, output_shape
+        from assignments.a2_convolution.counting import ALEXNET, Layer, output_shape
 
         layers = [layer.name for layer in ALEXNET]
         shapes = [(3, size, size)]
@@ -832,7 +958,6 @@ class Totals:
         return {"numbers": rng.integers(1, 1000, (4, 3))}
 
     def call(numbers):
-        import numpy
 
         from assignments.a2_convolution.counting import Row, totals
 

@@ -125,7 +125,7 @@ ALEXNET = [  # image (3, 227, 227)
 
 
 def vgg16() -> list[Layer]:
-    """VGG-16: 3x3 convolutions with padding 1 in five blocks, 2x2 pooling after each, three layers on top. (3, 224, 224)"""
+    """VGG-16, for an image (3, 224, 224): five blocks of 3x3 convolutions with a 2x2 pooling after each, three fc."""
     layers = []
     for block, maps in enumerate(((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512)), start=1):
         layers += [

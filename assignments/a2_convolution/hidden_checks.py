@@ -1,4 +1,4 @@
-"""Further checks of assignment 2, which students do not see: other shapes, large inputs against the clock, properties."""
+"""Further checks of assignment 2, which students do not see: odd shapes, large inputs against the clock, properties."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ def conv_loops(x: Any, weight: Any, bias: Any, stride: int = 1, padding: int = 0
 
         h = oh * stride + kh            w = ow * stride + kw
 
-    x: (N, C, H, W), weight: (F, C, KH, KW), bias: (F,), y: (N, F, OH, OW); padded: x with `padding` zeros on each of the
-    four sides of every image, (N, C, H + 2 padding, W + 2 padding): numpy.pad makes it.
+    x: (N, C, H, W), weight: (F, C, KH, KW), bias: (F,), y: (N, F, OH, OW); padded: x with `padding` zeros on each of
+    the four sides of every image, (N, C, H + 2 padding, W + 2 padding): numpy.pad makes it.
 
         OH = floor((H + 2 padding - KH) / stride) + 1,  OW with W and KW
 
