@@ -144,7 +144,8 @@ assert x.grad.data == 18
 # %% [markdown]
 # ## 1.7 The gradient checker
 #
-# $\frac{df}{dx} \approx \frac{f(x + \varepsilon) - f(x - \varepsilon)}{2\varepsilon}$. Then check with it what you wrote above.
+# $\frac{df}{dx} \approx \frac{f(x + \varepsilon) - f(x - \varepsilon)}{2\varepsilon}$.
+# Then check with it what you wrote above.
 
 # %%
 from assignments.a1_autograd.checker import is_right, numerical_gradient
@@ -166,7 +167,8 @@ for operation, inputs in ((ReLU, (a - 1.5,)), (Mul, (a, b)), (Div, (a, b)), (Mat
 # %% [markdown]
 # ## 1.8 SGD with momentum
 #
-# $v \leftarrow \mu v + g$, $p \leftarrow p - \eta v$, with $p = 1$, $\eta = 0.1$, $\mu = 0.9$ and a gradient that is always 1.
+# $v \leftarrow \mu v + g$, $p \leftarrow p - \eta v$; $p = 1$, $\eta = 0.1$, $\mu = 0.9$,
+# and a gradient that is always 1.
 
 # %%
 from minidl.optim import SGD

@@ -57,8 +57,8 @@ print(weight.reshape(1, 4) @ columns.reshape(4, 4) + bias)
 # %% [markdown]
 # ## 2.3 col2im
 #
-# How many windows see each pixel? And the property that makes col2im the adjoint: $\langle \mathrm{im2col}(x), c \rangle =
-# \langle x, \mathrm{col2im}(c) \rangle$.
+# How many windows see each pixel? And the property that makes col2im the adjoint:
+# $\langle \mathrm{im2col}(x), c \rangle = \langle x, \mathrm{col2im}(c) \rangle$.
 
 # %%
 from minidl.ops.im2col import col2im
@@ -129,7 +129,8 @@ assert abs(y.data[0, :, 0] - [1 / 6**0.5, 2 / 10**0.5, 2 / 3]).max() < 1e-6
 # %% [markdown]
 # ## 2.8 Batch normalization
 #
-# $y = (x - \mu)\, r\, w + b$ with $r = 1/\sqrt{\sigma^2 + \varepsilon}$; in training $\mu$ and $\sigma^2$ are those of the batch.
+# $y = (x - \mu)\, r\, w + b$ with $r = 1/\sqrt{\sigma^2 + \varepsilon}$.
+# In training $\mu$ and $\sigma^2$ are those of the batch.
 
 # %%
 from minidl.ops.normalization import BatchNorm

@@ -80,7 +80,7 @@ class MaxPool2d(Function):
         return grad_x
 
     def _unpool(self, grad_output, winner, grad_x):
-        """Write into grad_x, at the place of each winner, the sum of grad_output over the windows that it won; else 0."""
+        """Write into grad_x, for each pixel, the sum of grad_output over the windows that it won; 0 if none."""
         apart = _columns_apart(grad_x, self.geometry[2], copy=False)
         for part in apart:
             part[...] = 0
@@ -135,7 +135,7 @@ class AvgPool2d(Function):
         return y
 
     def _pool(self, x, y):
-        """Write the mean of each window of x into y: the sum of its pixels, divided by self.count, (OH, OW) or a number."""
+        """Write the mean of each window of x into y: the sum of its pixels / self.count, (OH, OW) or a number."""
         y[...] = 0
         for _, _, windows, pixels in taps(self.x_shape[-2:], *self.geometry):
             y[windows] += x[pixels]
