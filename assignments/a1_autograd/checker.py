@@ -1,4 +1,4 @@
-"""Tasks 1.7: is a gradient right? Ask the function itself, by central differences.
+"""Task 1.7: is a gradient right? Ask the function itself, by central differences.
 
 An operation is checked on plain arrays: `run` gives its output and its node, and the node's backward is the gradient
 that is to be checked. In float64 a central difference with eps = 1e-6 is right to about nine digits.

@@ -408,7 +408,7 @@ class Accumulate:
         accumulate(arrived, other, first)
         accumulate(arrived, node, second)
         accumulate(arrived, node, third)
-        return {"first + second + third": arrived[node], "first alone, at another node": arrived[other]}
+        return {"first + second + third": arrived.get(node), "first alone, at another node": arrived.get(other)}
 
 
 @check(

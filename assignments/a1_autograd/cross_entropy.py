@@ -1,4 +1,4 @@
-"""Tasks 1.5: the loss of a classifier: softmax, logarithm and the mean over the batch in one operation."""
+"""Task 1.5: the loss of a classifier: softmax, logarithm and the mean over the batch in one operation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks 1.6: an engine of your own. It walks the graph of a result backwards, and leaves gradients at its leaves.
+"""Task 1.6: an engine of your own. It walks the graph of a result backwards, and leaves gradients at its leaves.
 
 The graph is there already: each result of a recorded operation has a `grad_fn`, the Function object that made it. Of
 such a node the engine needs

@@ -1,4 +1,4 @@
-"""Tasks 1.9: a network of two layers learns to read digits, with the operations, engine and optimizer of this folder.
+"""Task 1.9: a network of two layers learns to read digits, with the operations, engine and optimizer of this folder.
 
 python -m assignments.a1_autograd.train
 """

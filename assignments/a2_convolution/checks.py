@@ -408,7 +408,7 @@ class ConvBackwardOfWhatIsNeeded:
     points=1,
     stride=2,
     hints={
-        "y, 2x2, stride 2": "y begins with -infinity, and is never smaller than what a tap finds",
+        "y, 2x2, stride 2": "write into the y that is given; it begins with -infinity, and only grows",
         "grad_x, 2x2, stride 2": "dy goes to the winner alone. How are taps counted? See the docstring of _pool",
         "grad_x, 3x3, stride 2": "one pixel may win several windows: its gradients add up",
     },
@@ -495,6 +495,7 @@ class MaxPoolTiesAndPadding:
     points=1,
     sizes={"the size of the window": 6},
     hints={
+        "y, padding counted": "write into the y that is given, which holds anything at first",
         "y, padding not counted": "self.count is another number at the border: divide by it, not by KH * KW",
         "grad_x, padding counted": "each pixel gets dy / count from every window that it lies in",
     },
