@@ -13,7 +13,11 @@ from minidl.course.checks import check
 # ----------------------------------------------------------------------------------------------- 2.1 a loop convolution
 
 
-@check("2.1", points=1, hints={"y": "the handout works this out: 1*1 + 0*2 + 2*4 - 1*5 + 0.5 = 4.5 comes first"})
+@check(
+    "2.1",
+    points=1,
+    hints={"y": "the handout works it out: y is 2x2, and 1*1 + 0*2 + 2*4 - 1*5 + 0.5 = 4.5 comes first"},
+)
 class OneImageOneFilter:
     """conv_loops of the handout's example: a 3x3 image, a 2x2 filter, no padding, stride 1"""
 
@@ -898,10 +902,10 @@ class ShapesOfAlexNet:
         shapes = [(3, size, size)]
         for layer in ALEXNET:
             shapes.append(output_shape(layer, shapes[-1]))
-        odd = output_shape(Layer("odd", "conv", 5, kernel=4, stride=3, padding=2), (2, 9, 12))
+        odd = output_shape(Layer("odd", "conv", 5, kernel=4, stride=3, padding=2), (2, 10, 12))
         return {
             **{f"after {name}": numpy.array(shape) for name, shape in zip(layers, shapes[1:], strict=True)},
-            "after a 4x4 convolution with stride 3 and padding 2 of (2, 9, 12)": numpy.array(odd),
+            "after a 4x4 convolution with stride 3 and padding 2 of (2, 10, 12)": numpy.array(odd),
         }
 
 
