@@ -279,6 +279,33 @@ class BatchNormOfManyPixels:
         return results
 
 
+@check("2.9", points=1, seconds=2)
+class DropoutOfManyPixels:
+    """Dropout of (16, 32, 40, 40) in 2 seconds, in float32; nothing kept, and everything kept"""
+
+    def inputs(rng):
+        return {
+            "x": rng.standard_normal((16, 32, 40, 40)).astype("float32"),
+            "mask": rng.random((16, 32, 40, 40)) >= 0.5,
+            "grad_output": rng.standard_normal((16, 32, 40, 40)).astype("float32"),
+        }
+
+    def call(x, mask, grad_output):
+        from minidl.ops.dropout import Dropout
+
+        results = {}
+        for name, given, scale in (
+            ("half", mask, 2.0),
+            ("nothing", mask & False, 0.0),
+            ("everything", mask | True, 1.0),
+        ):
+            node = Dropout()
+            node.needs_input_grad = (True,)
+            y = node.forward(x, mask=given, scale=scale)
+            results |= {f"y, {name} kept": y, f"grad_x, {name} kept": node.backward(grad_output)}
+        return results
+
+
 @check("2.11", points=1)
 class RandomNetworks:
     """count of random networks: shapes, weights, fields and totals together"""
