@@ -10,6 +10,8 @@ import numpy
 
 from minidl.course.checks import check
 
+EXACT = 1e-11  # what a formula reaches, and a finite difference does not
+
 # ---------------------------------------------------------------------------------------------------------- 1.1 ReLU
 
 
@@ -43,6 +45,7 @@ class ReLUForward:
 @check(
     "1.1",
     points=1,
+    rtol=EXACT,
     hints={"grad_x": "dy passes, unchanged, where x > 0; nothing passes elsewhere, nor at x = 0 (two zeros are in x)"},
 )
 class ReLUBackward:
@@ -66,7 +69,10 @@ class ReLUBackward:
 
 
 @check(
-    "1.2", points=1, hints={"grad_a": "is it dy times the other factor?", "grad_b": "is it dy times the other factor?"}
+    "1.2",
+    points=1,
+    rtol=EXACT,
+    hints={"grad_a": "is it dy times the other factor?", "grad_b": "is it dy times the other factor?"},
 )
 class MulBackward:
     """Mul backward: each factor gets dy times the other one"""
@@ -87,6 +93,7 @@ class MulBackward:
 @check(
     "1.2",
     points=1,
+    rtol=EXACT,
     hints={"grad_a": "the slope of a / b in a is 1 / b", "grad_b": "the slope of a / b in b is -a / b^2, with b twice"},
 )
 class DivBackward:
@@ -109,7 +116,7 @@ class DivBackward:
         return {"grad_a": grad_a, "grad_b": grad_b}
 
 
-@check("1.2", points=1)
+@check("1.2", points=1, rtol=EXACT)
 class OnlyWhatIsNeeded:
     """Mul and Div with a Python number as one operand: None for the operand that needs no gradient"""
 
@@ -138,7 +145,12 @@ class OnlyWhatIsNeeded:
 # -------------------------------------------------------------------------------------------------- 1.3 broadcasting
 
 
-@check("1.3", points=1, sizes={"the size of a summed dimension, 3,": 3, "the product of the summed dimensions, 6,": 6})
+@check(
+    "1.3",
+    points=1,
+    rtol=EXACT,
+    sizes={"the size of a summed dimension, 3,": 3, "the product of the summed dimensions, 6,": 6},
+)
 class SumOverAddedDimensions:
     """sum_to_shape: dimensions that broadcasting put in front, as for a bias (4,) beside a batch (3, 4)"""
 
@@ -155,7 +167,12 @@ class SumOverAddedDimensions:
         }
 
 
-@check("1.3", points=1, sizes={"the size of a summed dimension, 4,": 4, "the size of a summed dimension, 3,": 3})
+@check(
+    "1.3",
+    points=1,
+    rtol=EXACT,
+    sizes={"the size of a summed dimension, 4,": 4, "the size of a summed dimension, 3,": 3},
+)
 class SumOverStretchedDimensions:
     """sum_to_shape: dimensions of size 1 that were stretched, as for (3, 1) beside (3, 4)"""
 
@@ -177,7 +194,7 @@ class SumOverStretchedDimensions:
 # ------------------------------------------------------------------------------------------------ 1.4 matrix products
 
 
-@check("1.4", points=1)
+@check("1.4", points=1, rtol=EXACT)
 class MatMulBackward:
     """MatMul backward of two matrices, square ones, and (4, 3) times (3, 5): dy b^T and a^T dy"""
 
@@ -202,7 +219,7 @@ class MatMulBackward:
         return results
 
 
-@check("1.4", points=1)
+@check("1.4", points=1, rtol=EXACT)
 class MatMulBackwardOfStacks:
     """MatMul backward of a stack (2, 4, 3) and one matrix (3, 5), which gets the sum over the stack; of vectors"""
 
@@ -232,7 +249,7 @@ class MatMulBackwardOfStacks:
         return results
 
 
-@check("1.4", points=1, sizes={"the batch size": 7})
+@check("1.4", points=1, rtol=EXACT, sizes={"the batch size": 7})
 class LinearBackward:
     """Linear backward: dy W for x, dy^T x for the weight, the sum of dy over the batch for the bias"""
 
@@ -301,6 +318,7 @@ class CrossEntropyForward:
 @check(
     "1.5",
     points=1,
+    rtol=EXACT,
     sizes={"the batch size": 6, "the number of classes": 4},
     hints={"grad_x": "dy (p - onehot) / N: p from the saved ln p, 1 less at each row's label; and dy is not 1 here"},
 )
@@ -414,6 +432,7 @@ class Accumulate:
 @check(
     "1.6",
     points=1,
+    rtol=EXACT,
     hints={
         "b.grad": "does each node send on what arrived at itself, to its sources?",
         "c.grad of 3 c, without a gradient given": "ones in the shape of the output",

@@ -10,6 +10,8 @@ import numpy
 
 from minidl.course.checks import check
 
+EXACT = 1e-11  # what a formula reaches, and a finite difference does not
+
 # ----------------------------------------------------------------------------------------------- 2.1 a loop convolution
 
 
@@ -280,6 +282,7 @@ class ConvForwardInGroups:
 @check(
     "2.5",
     points=1,
+    rtol=EXACT,
     sizes={"the batch size": 2, "the windows of an image": 15, "the windows of all images": 30},
     hints={
         "grad_x": "weight^T dy, and col2im of it",
@@ -309,7 +312,7 @@ class ConvBackward:
         return {"grad_x": grad_x, "grad_weight": grad_weight, "grad_bias": grad_bias}
 
 
-@check("2.5", points=1, padding=1, stride=2)
+@check("2.5", points=1, rtol=EXACT, padding=1, stride=2)
 class ConvBackwardStridePadding:
     """Conv2d backward with stride 2 and padding 1, with stride (2, 1) and other padding on every side"""
 
@@ -351,7 +354,7 @@ class ConvBackwardStridePadding:
         return results
 
 
-@check("2.5", points=1)
+@check("2.5", points=1, rtol=EXACT)
 class ConvBackwardInGroups:
     """Conv2d backward in 2 groups: the shapes are those of x and of the weight (F, C/G, KH, KW)"""
 
@@ -375,7 +378,7 @@ class ConvBackwardInGroups:
         return {"grad_x": grad_x, "grad_weight": grad_weight, "grad_bias": grad_bias}
 
 
-@check("2.5", points=1)
+@check("2.5", points=1, rtol=EXACT)
 class ConvBackwardOfWhatIsNeeded:
     """Conv2d backward gives None where no gradient is needed: for x in the first layer, for a bias that is None"""
 
@@ -410,6 +413,7 @@ class ConvBackwardOfWhatIsNeeded:
 @check(
     "2.6",
     points=1,
+    rtol=EXACT,
     stride=2,
     hints={
         "y, 2x2, stride 2": "write into the y that is given; it begins with -infinity, and only grows",
@@ -450,6 +454,7 @@ class MaxPool:
 @check(
     "2.6",
     points=1,
+    rtol=EXACT,
     padding=1,
     hints={
         "grad_x": "of several equal maxima the first tap wins, and gets all of dy",
@@ -497,6 +502,7 @@ class MaxPoolTiesAndPadding:
 @check(
     "2.6",
     points=1,
+    rtol=EXACT,
     sizes={"the size of the window": 6},
     hints={
         "y, padding counted": "write into the y that is given, which holds anything at first",
@@ -562,6 +568,7 @@ class LRNForward:
 @check(
     "2.7",
     points=2,
+    rtol=EXACT,
     sizes={"the size of the window": 3},
     hints={
         "grad_x, windows of 3": "x_c is in its own y, and in the d of its neighbours (power -beta - 1): two parts",
@@ -623,6 +630,7 @@ class BatchNormTraining:
 @check(
     "2.8",
     points=1,
+    rtol=EXACT,
     sizes={"the values of a channel": 24},
     hints={
         "y": "the mean and variance that are given, not those of the batch",
@@ -657,6 +665,7 @@ class BatchNormEvaluation:
 @check(
     "2.8",
     points=2,
+    rtol=EXACT,
     sizes={"the values of a channel": 24, "the batch size": 2},
     hints={
         "grad_weight": "dy times the normalised x, summed over all dimensions but 1",
@@ -721,6 +730,7 @@ class RunningStatistics:
 @check(
     "2.9",
     points=1,
+    rtol=EXACT,
     hints={
         "y, elements": "what the mask keeps (True) is multiplied by scale, the rest is 0",
         "grad_x, elements": "the same mask and the same scale as in forward",
