@@ -860,7 +860,7 @@ class LeNetForward:
 
 @check("2.10", points=2, seconds=120)
 class LeNetReadsDigits:
-    """train: after 5 epochs LeNet-5 reads at least 92 % of 360 unseen digits right"""
+    """train: after 4 epochs LeNet-5 reads at least 92 % of 360 unseen digits right"""
 
     def inputs(rng):
         from assignments.a2_convolution.train import digits
