@@ -63,7 +63,6 @@ class ChannelsFiltersAndImages:
     "2.1",
     points=1,
     padding=2,
-    stride=3,
     hints={
         "y, stride 3": "the stride counts twice: in the size of y, and in where a window begins",
         "y, padding 2": "zeros on all four sides; the size of y grows by 2 padding",
@@ -110,7 +109,7 @@ class ColumnsOfTheExample:
         return {"columns": numpy.array(windows, float).T}
 
 
-@check("2.2", points=1, padding=1, stride=2)
+@check("2.2", points=1, padding=1)
 class ColumnsOfImages:
     """im2col of 2 images with 3 channels: (C, KH, KW, N, OH, OW), with stride (2, 1) and other padding on every side"""
 
@@ -151,7 +150,6 @@ class ColumnsOfOnes:
     "2.3",
     points=1,
     padding=1,
-    stride=2,
     hints={"x, no padding": "what lies on one pixel adds up; `windows` and `pixels` are the same as in im2col"},
 )
 class ColumnsBackToImages:
@@ -212,7 +210,7 @@ class ConvForward:
         return results
 
 
-@check("2.4", points=1, padding=1, stride=2)
+@check("2.4", points=1, padding=1)
 class ConvForwardStridePaddingDilation:
     """Conv2d forward with stride (2, 1), with padding, and with dilation (1, 2)"""
 
@@ -415,7 +413,6 @@ class ConvBackwardOfWhatIsNeeded:
     "2.6",
     points=1,
     rtol=EXACT,
-    stride=2,
     hints={
         "y, 2x2, stride 2": "write into the y that is given; it begins with -infinity, and only grows",
         "grad_x, 2x2, stride 2": "dy goes to the winner alone. How are taps counted? See the docstring of _pool",
