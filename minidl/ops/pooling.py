@@ -45,6 +45,10 @@ class MaxPool2d(Function):
         return (y, self._indices(winner)) if return_indices else y
 
     def _pool(self, x, y, winner):
+        """Write the maxima of the windows of x into y and, unless it is None, the tap of each of them into winner.
+
+        A tap (kh, kw) counts as the number first_tap - (kh * KW + kw), first_tap = KH * KW - 1: the last one is 0.
+        """
         xp = array_module(x)
         y[...] = -math.inf
         views = list(taps_of(_columns_apart(x, self.geometry[2]), x.shape[-2:], self.geometry))
@@ -82,6 +86,7 @@ class MaxPool2d(Function):
         return grad_x
 
     def _unpool(self, grad_output, winner, grad_x):
+        """Write into grad_x, for each pixel, the sum of grad_output over the windows that it won; 0 if none."""
         apart = _columns_apart(grad_x, self.geometry[2], copy=False)
         for part in apart:
             part[...] = 0
@@ -134,15 +139,15 @@ class AvgPool2d(Function):
         if with_kernels(x):
             return gpu.avg_pool(x, self.count, self.geometry)
         y = empty_like(x, x.shape[:-2] + (OH, OW))
-
-        def pool(images):
-            y[images] = 0
-            for _, _, windows, pixels in taps(x.shape[-2:], *self.geometry):
-                y[images][windows] += x[images][pixels]
-            y[images] /= self.count
-
-        over_images(pool, x)
+        over_images(lambda images: self._pool(x[images], y[images]), x)
         return y
+
+    def _pool(self, x, y):
+        """Write the mean of each window of x into y: the sum of its pixels / self.count, (OH, OW) or a number."""
+        y[...] = 0
+        for _, _, windows, pixels in taps(self.x_shape[-2:], *self.geometry):
+            y[windows] += x[pixels]
+        y /= self.count
 
     def _pixels_in_windows(self, i, count_include_pad):
         """How many pixels each window spans in one direction: i = 0 for rows, 1 for columns."""
@@ -156,15 +161,15 @@ class AvgPool2d(Function):
         if with_kernels(grad_output):
             return gpu.avg_unpool(grad_output, self.count, self.x_shape, self.geometry)
         grad_x = empty_like(grad_output, self.x_shape)
-
-        def unpool(images):
-            share = grad_output[images] / self.count
-            grad_x[images] = 0
-            for _, _, windows, pixels in taps(self.x_shape[-2:], *self.geometry):
-                grad_x[images][pixels] += share[windows]
-
-        over_images(unpool, grad_x)
+        over_images(lambda images: self._unpool(grad_output[images], grad_x[images]), grad_x)
         return grad_x
+
+    def _unpool(self, grad_output, grad_x):
+        """Write into grad_x, at each pixel, the sum of grad_output / self.count over the windows that it lies in."""
+        grad_x[...] = 0
+        share = grad_output / self.count
+        for _, _, windows, pixels in taps(self.x_shape[-2:], *self.geometry):
+            grad_x[pixels] += share[windows]
 
 
 def adaptive_windows(image_size, output_size):
