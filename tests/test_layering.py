@@ -32,6 +32,7 @@ LAYERS = [
     "minidl.onnx minidl.recipes",
     "minidl",  # the public face: minidl/__init__.py
     "architectures",
+    "minidl.course",
     "minidl.cli",
     "minidl.__main__",
     "assignments",
@@ -103,6 +104,8 @@ def test_no_import_cycles():
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_stand_at_the_top(module):
     tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    if module.startswith("assignments.") and module.endswith("checks"):
+        return  # a check's `call` imports for itself: it is all of the file that runs beside a student's code
     for function in ast.walk(tree):
         if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
             inner = [node for node in ast.walk(function) if isinstance(node, (ast.Import, ast.ImportFrom))]

@@ -1,0 +1,255 @@
+"""One assignment: a folder of assignments/, described by its assignment.toml.
+
+    assignment = find_assignment("a2")
+    assignment.task("2.3").blanks       (Blank("minidl/ops/convolution.py", "Conv2d.backward"),)
+    assignment.checks()                 those that students see, then those that they do not
+
+The answers stand nowhere here: they are the library, in the folder above (`root`), and the assignment's own .py files.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from minidl.course.checks import Check, load_checks
+from minidl.errors import explain
+
+LIBRARY = Path(__file__).resolve().parents[2]  # the folder that holds minidl/, architectures/ and assignments/
+ALWAYS_INCLUDED = ("minidl", "architectures")
+TASK_ID = re.compile(r"\d+\.\d+[a-z]?")  # 2.3, or 2.3a
+WRITTEN_ID = re.compile(r"\d+\.W\d+")  # 2.W1
+
+
+class AssignmentError(ValueError):
+    """An assignment's files are not what they should be: the author's mistake, not a student's."""
+
+
+@dataclass(frozen=True)
+class Blank:
+    """A function whose body a student writes: `symbol`, nested names joined by dots, in `file` (with /)."""
+
+    file: str
+    symbol: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.symbol}"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A step of an assignment. `needs` are the tasks that its checks cannot do without."""
+
+    id: str
+    title: str
+    points: int
+    blanks: tuple[Blank, ...]
+    needs: tuple[str, ...] = ()
+
+    @property
+    def marker(self) -> str:
+        """What pytest selects it by: task2_3."""
+        return marker(self.id)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A question that is answered in words, and marked by a person."""
+
+    id: str
+    title: str
+    points: int
+
+
+def marker(task: str) -> str:
+    """The name of a task's pytest marker: "2.3" -> "task2_3"."""
+    return "task" + task.replace(".", "_")
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One folder of assignments/. `root` is the folder that its files' paths, and the library, start from."""
+
+    name: str
+    title: str
+    folder: Path
+    root: Path
+    tasks: tuple[Task, ...]
+    written: tuple[Written, ...] = ()
+    minutes: int | None = None  # that it takes a student, about
+    builds_on: str | None = None
+    remove: tuple[str, ...] = ()
+    include: tuple[str, ...] = ALWAYS_INCLUDED
+
+    def task(self, id: str) -> Task:
+        """The task of that number. AssignmentError where there is none."""
+        for task in self.tasks:
+            if task.id == id:
+                return task
+        known = ", ".join(task.id for task in self.tasks)
+        raise AssignmentError(explain("task", f"{self.name} has no task {id!r}", help=f"its tasks are {known}"))
+
+    @property
+    def points(self) -> int:
+        """What all tasks are worth; the written questions come on top."""
+        return sum(task.points for task in self.tasks)
+
+    @property
+    def blanks(self) -> dict[Blank, Task]:
+        """Every blank, and the task that it belongs to."""
+        return {blank: task for task in self.tasks for blank in task.blanks}
+
+    @property
+    def path(self) -> str:
+        """The folder as it is written in messages: assignments/a2_convolution."""
+        return self.folder.relative_to(self.root).as_posix()
+
+    @cached_property
+    def visible_checks(self) -> tuple[Check, ...]:
+        """The checks of checks.py, which students have."""
+        return self._load("checks.py", hidden=False)
+
+    @cached_property
+    def hidden_checks(self) -> tuple[Check, ...]:
+        """The checks of hidden_checks.py; none in a released tree."""
+        return self._load("hidden_checks.py", hidden=True)
+
+    def checks(self, task: str | None = None) -> tuple[Check, ...]:
+        """Those that students see, then those that they do not; of one task, or of all."""
+        everything = self.visible_checks + self.hidden_checks
+        return everything if task is None else tuple(check for check in everything if check.task == task)
+
+    def _load(self, file: str, hidden: bool) -> tuple[Check, ...]:
+        path = self.folder / file
+        if not path.exists():
+            return ()
+        checks = load_checks(path, hidden)
+        known = {task.id for task in self.tasks}
+        for check in checks:
+            if check.task not in known:
+                raise AssignmentError(
+                    explain("load_checks", f"{path.name}: {check.name} is of task {check.task}, which does not exist")
+                )
+        return checks
+
+
+def load_assignment(folder: Path | str) -> Assignment:
+    """The assignment that stands in `folder`. AssignmentError, with the place, where its assignment.toml is wrong."""
+    folder = Path(folder).resolve()
+    path = folder / "assignment.toml"
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise AssignmentError(f"{path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise AssignmentError(f"{path}: {error}") from None
+    _only(table, {"name", "title", "minutes", "builds_on", "remove", "include", "task", "written"}, path)
+    tasks = tuple(_task(entry, path) for entry in table.get("task", ()))
+    written = tuple(_written(entry, path) for entry in table.get("written", ()))
+    assignment = Assignment(
+        name=_value(table, "name", str, path),
+        title=_value(table, "title", str, path),
+        folder=folder,
+        root=folder.parents[1],
+        tasks=tasks,
+        written=written,
+        minutes=_value(table, "minutes", int, path, None),
+        builds_on=_value(table, "builds_on", str, path, None),
+        remove=tuple(_paths(table.get("remove", ()), path)),
+        include=tuple(_paths(table.get("include", ALWAYS_INCLUDED), path)),
+    )
+    _consistent(assignment, path)
+    return assignment
+
+
+def all_assignments(root: Path = LIBRARY) -> tuple[Assignment, ...]:
+    """Every assignment below `root`/assignments, by name."""
+    folders = sorted(path.parent for path in (root / "assignments").glob("*/assignment.toml"))
+    return tuple(sorted(map(load_assignment, folders), key=lambda assignment: assignment.name))
+
+
+def find_assignment(name: str | None = None, root: Path = LIBRARY) -> Assignment:
+    """The assignment called `name` ("a2", or the name of its folder); without a name, the only one that there is.
+
+    AssignmentError, with those that there are, where it is not found.
+    """
+    found = all_assignments(root)
+    chosen = [one for one in found if name is None or name in (one.name, one.folder.name)]
+    if len(chosen) == 1:
+        return chosen[0]
+    names = ", ".join(one.name for one in found) or "none"
+    if name is None and found:
+        raise AssignmentError(f"several assignments stand here: name one of {names}")
+    if not found:
+        raise AssignmentError(f"{root / 'assignments'} holds no assignment: is this a tree of the course?")
+    raise AssignmentError(f"there is no assignment {name!r} in {root / 'assignments'}; there are: {names}")
+
+
+# ------------------------------------------------------------------------------------- what stands in assignment.toml
+
+_REQUIRED = object()
+
+
+def _value(table: dict[str, Any], key: str, kind: type, path: Path, default: Any = _REQUIRED) -> Any:
+    value = table.get(key, default)
+    if value is _REQUIRED:
+        raise AssignmentError(f"{path}: {key!r} is missing in {table.get('id', 'the file')}")
+    if value is not default and type(value) is not kind:
+        raise AssignmentError(f"{path}: {key} = {value!r} must be of type {kind.__name__}")
+    return value
+
+
+def _only(table: dict[str, Any], known: set[str], path: Path) -> None:
+    if unknown := sorted(table.keys() - known):
+        raise AssignmentError(f"{path}: {unknown[0]!r} is not a key; the keys are {', '.join(sorted(known))}")
+
+
+def _paths(paths: Iterable[Any], where: Path) -> Iterable[str]:
+    for path in paths:
+        if not isinstance(path, str) or "\\" in path or ".." in PurePosixPath(path).parts or path.startswith("/"):
+            raise AssignmentError(f"{where}: {path!r} must be a path inside the tree, with /")
+        yield path.rstrip("/")
+
+
+def _task(table: dict[str, Any], path: Path) -> Task:
+    _only(table, {"id", "title", "points", "blanks", "needs"}, path)
+    id = _value(table, "id", str, path)
+    if not TASK_ID.fullmatch(id):
+        raise AssignmentError(f"{path}: the id {id!r} of a task must look like 2.3")
+    blanks = []
+    for text in table.get("blanks", ()):
+        file, _, symbol = text.partition(":")
+        if not symbol or not all(part.isidentifier() for part in symbol.split(".")):
+            raise AssignmentError(f"{path}: task {id}: the blank {text!r} must look like minidl/file.py:Class.method")
+        (file,) = _paths([file], path)
+        blanks.append(Blank(file, symbol))
+    points = _value(table, "points", int, path)
+    if points < 1:
+        raise AssignmentError(f"{path}: task {id} must be worth at least one point")
+    return Task(id, _value(table, "title", str, path), points, tuple(blanks), tuple(table.get("needs", ())))
+
+
+def _written(table: dict[str, Any], path: Path) -> Written:
+    _only(table, {"id", "title", "points"}, path)
+    id = _value(table, "id", str, path)
+    if not WRITTEN_ID.fullmatch(id):
+        raise AssignmentError(f"{path}: the id {id!r} of a written question must look like 2.W1")
+    return Written(id, _value(table, "title", str, path), _value(table, "points", int, path))
+
+
+def _consistent(assignment: Assignment, path: Path) -> None:
+    ids = [task.id for task in assignment.tasks] + [question.id for question in assignment.written]
+    if twice := sorted({id for id in ids if ids.count(id) > 1}):
+        raise AssignmentError(f"{path}: the id {twice[0]} stands there twice")
+    blanks = [blank for task in assignment.tasks for blank in task.blanks]
+    if repeated := [blank for blank in blanks if blanks.count(blank) > 1]:
+        raise AssignmentError(f"{path}: {repeated[0]} is a blank twice")
+    for task in assignment.tasks:
+        for needed in task.needs:
+            if needed not in ids or needed == task.id:
+                raise AssignmentError(f"{path}: task {task.id} needs {needed!r}, which is no other task")

@@ -1,0 +1,100 @@
+"""What came back beside what is expected, and the words in which the difference is told.
+
+The rule, one for all checks: an element a is right where
+
+    |a - e| <= rtol * max(|a|, |e|, m / 100)        e the expected element, m the largest |e| of the tensor
+
+so each element is measured against itself, and those below a hundredth of the largest against that: they are often what
+is left where large numbers cancel, and have the rounding of those. (|a - e| <= atol is always right; it matters where
+everything expected is 0.)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+
+from minidl.diagnosis import diagnose
+
+SMALL = 0.01  # of the largest element: smaller ones are measured against this
+
+
+def relative_errors(actual: numpy.ndarray, expected: numpy.ndarray, atol: float = 0.0) -> numpy.ndarray:
+    """The error of every element, as the rule above measures it: to be compared with rtol."""
+    a, e = numpy.asarray(actual, dtype=float), numpy.asarray(expected, dtype=float)
+    finite = abs(e[numpy.isfinite(e)])
+    floor = SMALL * finite.max() if finite.size else 0.0
+    with numpy.errstate(all="ignore"):
+        difference = abs(a - e)
+        errors = difference / numpy.maximum(numpy.maximum(abs(a), abs(e)), floor)
+    right = (a == e) | (numpy.isnan(a) & numpy.isnan(e)) | (difference <= atol)
+    errors = numpy.where(numpy.isnan(errors), numpy.inf, errors)  # one is nan or infinite, and the other is not
+    return numpy.where(right, 0.0, errors)
+
+
+def difference(
+    name: str, actual: numpy.ndarray | None, expected: numpy.ndarray, *, rtol: float, atol: float, **diagnosis: Any
+) -> str | None:
+    """None where `actual` is right; else what is wrong with it, in a few lines, with a hint where there is one."""
+    hint = {"names": (name, "expected"), "rtol": max(rtol, 1e-9), **diagnosis}
+    if actual is None:
+        return f"{name} is None, where {_kind(expected)} is expected\n  hint: {_hint(None, expected, hint)}"
+    if expected.dtype.kind in "US" or actual.dtype.kind in "US":
+        return None if actual.shape == expected.shape and (actual == expected).all() else _words(name, actual, expected)
+    if actual.shape != expected.shape:
+        text = f"{name} has the wrong shape: {actual.shape} came back, {expected.shape} is expected"
+        return _with_hint(text, actual, expected, hint)
+    if actual.ndim and (wrong := _wrong_dtype(actual, expected)):
+        text = f"{name} has the wrong dtype: {actual.dtype} came back, {expected.dtype} is expected"
+        return _with_hint(text, actual, expected, hint) if "hint" not in wrong else f"{text}\n  {wrong}"
+    errors = relative_errors(actual, expected, atol)
+    if not (errors > rtol).any():
+        return None
+    if not actual.ndim:
+        text = f"{name} is wrong: {_number(actual)} came back, {_number(expected)} is expected"
+        return _with_hint(text, actual, expected, hint)
+    worst = tuple(int(i) for i in numpy.unravel_index(int(errors.argmax()), errors.shape))
+    wrong_count = int((errors > rtol).sum())
+    lines = [
+        f"{name} is wrong: relative error {errors.max():.2g}, limit {rtol:.2g}; {_kind(expected)}, "
+        f"{'all' if wrong_count == errors.size else wrong_count} of {errors.size} elements are wrong",
+        f"  worst at {worst}: {_number(actual[worst])} came back, {_number(expected[worst])} is expected",
+    ]
+    return _with_hint("\n".join(lines), actual, expected, hint)
+
+
+def _wrong_dtype(actual: numpy.ndarray, expected: numpy.ndarray) -> str:
+    """Empty where the dtypes agree in kind and, for floats, in width."""
+    a, e = actual.dtype, expected.dtype
+    if e.kind == "f" and a.kind == "f":
+        if a.itemsize > e.itemsize:
+            return f"hint: {a} came out of {e} inputs: a Python list, or an array made without dtype=x.dtype?"
+        return "narrower" if a.itemsize < e.itemsize else ""
+    if e.kind == "f" and a.kind in "iub":
+        return "hint: whole numbers came back where fractions can stand: was the array made with an integer dtype?"
+    return ""
+
+
+def _with_hint(text: str, actual: Any, expected: Any, options: dict[str, Any]) -> str:
+    hint = _hint(actual, expected, options)
+    return text if hint is None else f"{text}\n  hint: {hint}"
+
+
+def _hint(actual: Any, expected: Any, options: dict[str, Any]) -> str | None:
+    if actual is not None and (actual.dtype.kind not in "fiub" or expected.dtype.kind not in "fiub"):
+        return None
+    return diagnose(actual, expected.astype(float) if expected.dtype.kind != "f" else expected, **options)
+
+
+def _words(name: str, actual: numpy.ndarray, expected: numpy.ndarray) -> str:
+    return f"{name} is wrong: {actual.tolist()!r:.200} came back, {expected.tolist()!r:.200} is expected"
+
+
+def _kind(array: numpy.ndarray) -> str:
+    return f"{array.dtype} {array.shape}" if array.ndim else f"a number ({array.dtype})"
+
+
+def _number(value: Any) -> str:
+    item = value.item()
+    return f"{item:.8g}" if isinstance(item, float) else str(item)
