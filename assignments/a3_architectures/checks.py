@@ -240,16 +240,8 @@ class NaiveModuleRuns:
         from assignments.a3_architectures.probes import filled, seen_by
 
         y, _ = seen_by(filled(InceptionNaive(3, 2, 4, 1)), x)
-        return {"shape": list(y.shape), "y": y}
-
-    def verify(outputs, x):
-        shape = list(outputs["shape"])
-        if shape == [2, 10, 5, 4]:
-            pooled = outputs["y"][:, 7:]
-            if not (pooled.reshape(2, 3, -1).max(axis=2) == x.reshape(2, 3, -1).max(axis=2)).all():
-                return "the last three channels are not those of the pooling: the order is branch1, 2, 3, 4"
-            return None
-        return f"the shape is {tuple(shape)}, where (2, 2 + 4 + 1 + 3, 5, 4) is expected: joined along the channels"
+        parts = {"1x1": y[:, :2], "3x3": y[:, 2:6], "5x5": y[:, 6:7], "pooling": y[:, 7:]}
+        return {"shape": list(y.shape)} | {f"channels_of_the_{name}": part for name, part in parts.items()}
 
 
 @check("3.6", points=1)
@@ -473,8 +465,42 @@ class BasicBlockTakesItsShortcut:
 
 
 @check("3.12", points=1)
-class BottleneckTakesItsShortcut:
-    """Bottleneck: 1x1, 3x3, 1x1 with batch norm behind each, no ReLU before the sum, one behind it"""
+class BottleneckWhoseResidualIsZero:
+    """Bottleneck: where bn3 gives 0 (its weight and bias are 0), the block gives ReLU(x): the shortcut alone"""
+
+    def inputs(rng):
+        return {"x": rng.standard_normal((2, 8, 6, 5))}
+
+    def call(x):
+        from architectures import resnet
+        from assignments.a3_architectures.probes import filled, seen_by
+        from minidl import nn
+
+        original, resnet.shortcut = resnet.shortcut, lambda *shape: None  # without task 3.11
+        try:
+            block = filled(resnet.Bottleneck(8, 2))
+        finally:
+            resnet.shortcut = original
+        nn.init.zeros_(block.bn3.weight)
+        nn.init.zeros_(block.bn3.bias)
+        return {"y": seen_by(block, x)[0]}
+
+    def verify(outputs, x):
+        y = outputs["y"]
+        if y.shape != x.shape:
+            return f"the block changes the shape: {y.shape} came back for {x.shape}"
+        if not y.any():
+            return "nothing comes out: is the shortcut added to what the convolutions give?"
+        if (y == x).all():
+            return "x comes out as it is, negative numbers too: the last ReLU stands behind the addition"
+        if (error := abs(y - numpy.maximum(x, 0)).max()) > 1e-9:
+            return f"what comes out differs from ReLU(x) by up to {error:.3g}: the shortcut is added behind bn3"
+        return None
+
+
+@check("3.12", points=1)
+class BottleneckInTraining:
+    """Bottleneck: 1x1, 3x3, 1x1, batch norm behind each, no ReLU before the sum and one behind it; y and grad_x"""
 
     def inputs(rng):
         return {"x": rng.standard_normal((2, 8, 6, 5)), "grad_output": rng.standard_normal((2, 8, 6, 5))}
@@ -482,26 +508,14 @@ class BottleneckTakesItsShortcut:
     def call(x, grad_output):
         from architectures import resnet
         from assignments.a3_architectures.probes import filled, seen_by
-        from minidl import nn
 
         original, resnet.shortcut = resnet.shortcut, lambda *shape: None  # without task 3.11
         try:
-            block, silent = resnet.Bottleneck(8, 2), resnet.Bottleneck(8, 2)
+            block = filled(resnet.Bottleneck(8, 2))
         finally:
             resnet.shortcut = original
-        filled(silent)
-        nn.init.zeros_(silent.bn3.weight)
-        nn.init.zeros_(silent.bn3.bias)
-        y, grad_x = seen_by(filled(block), x, grad_output)
-        return {"y_where_bn3_gives_0": seen_by(silent, x)[0], "y": y, "grad_x": grad_x}
-
-    def verify(outputs, x, grad_output):
-        y = outputs["y_where_bn3_gives_0"]
-        if (y == x).all():
-            return "where bn3 gives 0, x comes out as it is, negative numbers too: the ReLU stands behind the addition"
-        if y.shape != x.shape or abs(y - numpy.maximum(x, 0)).max() > 1e-9:
-            return "where bn3 gives 0, ReLU(x) must come out: x is added behind bn3, and only a ReLU comes after that"
-        return None
+        y, grad_x = seen_by(block, x, grad_output)
+        return {"y": y, "grad_x": grad_x}
 
 
 # ----------------------------------------------------------------------------------- 3.13 the solution by construction
@@ -601,7 +615,7 @@ class NetworksOfSomeDepths:
     def expected(depths):
         found = {}
         for kind in ("plain", "residual"):
-            for depth, parameters in ((8, 5_002), (14, 11_218), (32, 29_866)):
+            for depth, parameters in ((8, 4_934), (14, 11_094), (32, 29_574)):
                 found[f"layers_of_{kind}_{depth}"] = depth
                 found[f"parameters_of_{kind}_{depth}"] = parameters
                 found[f"residual_blocks_of_{kind}_{depth}"] = (depth - 2) // 2 if kind == "residual" else 0

@@ -30,6 +30,6 @@ def seen_by(module, x, grad_output=None):
     x = Tensor(x, requires_grad=True)
     y = module(x)
     if grad_output is None:
-        return y.numpy(), None
+        return y.detach().numpy(), None
     y.backward(Tensor(grad_output))
-    return y.numpy(), x.grad.numpy()
+    return y.detach().numpy(), x.grad.numpy()

@@ -1,1 +1,0 @@
-"""Assignment 3, Architectures: small filters, Inception modules, residual blocks, published weights."""
