@@ -315,7 +315,7 @@ class OtherFilesAreLoaded:
         def net():
             return nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.Conv2d(3, 2, 1))
 
-        state = dict(filled(net(), seed).state_dict())
+        state = dict(filled(net(), seed).float().state_dict())
         smaller = {name: value for name, value in state.items() if name != "2.bias"}
         files = {
             "plain": state,
