@@ -43,7 +43,7 @@ class StackKeepsTheSize:
         return {"x": rng.standard_normal((2, 4, 9, 11))}
 
     def call(x):
-        from assignments.a3_architectures.probes import filled, seen_by
+        from minidl.course.probes import filled, seen_by
         from assignments.a3_architectures.stacks import stack
 
         model = filled(stack([3, 3, 3], 4))
@@ -218,7 +218,7 @@ class BranchesKeepTheSize:
 
     def call(x):
         from architectures.googlenet import Inception
-        from assignments.a3_architectures.probes import filled, seen_by
+        from minidl.course.probes import filled, seen_by
 
         module = Inception(6, 2, 3, 4, 5, 7, 8)
         branches = {f"branch{i}": filled(getattr(module, f"branch{i}"), seed=i) for i in (1, 2, 3, 4)}
@@ -237,7 +237,7 @@ class NaiveModuleRuns:
 
     def call(x):
         from architectures.googlenet import InceptionNaive
-        from assignments.a3_architectures.probes import filled, seen_by
+        from minidl.course.probes import filled, seen_by
 
         y, _ = seen_by(filled(InceptionNaive(3, 2, 4, 1)), x)
         parts = {"1x1": y[:, :2], "3x3": y[:, 2:6], "5x5": y[:, 6:7], "pooling": y[:, 7:]}
@@ -253,7 +253,7 @@ class ModuleRunsForwardAndBackward:
 
     def call(x, grad_output):
         from architectures.googlenet import Inception
-        from assignments.a3_architectures.probes import filled, seen_by
+        from minidl.course.probes import filled, seen_by
 
         y, grad_x = seen_by(filled(Inception(3, 2, 2, 4, 3, 1, 3)), x, grad_output)
         return {"y": y, "grad_x": grad_x}
@@ -271,7 +271,7 @@ class HeadInEvaluation:
 
     def call(x, grad_output):
         from architectures.googlenet import AuxiliaryHead
-        from assignments.a3_architectures.probes import filled, seen_by
+        from minidl.course.probes import filled, seen_by
 
         y, grad_x = seen_by(filled(AuxiliaryHead(5, 4, channels=3, hidden=7)).eval(), x, grad_output)
         return {"scores": y, "grad_x": grad_x}
@@ -342,7 +342,7 @@ class BlockWhoseResidualIsZero:
 
     def call(x):
         from architectures.resnet_cifar import BasicBlock
-        from assignments.a3_architectures.probes import filled, seen_by
+        from minidl.course.probes import filled, seen_by
         from minidl import nn
 
         block = filled(BasicBlock(3, 3))
@@ -378,7 +378,7 @@ class BlockInTraining:
 
     def call(x, grad_output):
         from architectures.resnet_cifar import BasicBlock
-        from assignments.a3_architectures.probes import filled, seen_by
+        from minidl.course.probes import filled, seen_by
 
         y, grad_x = seen_by(filled(BasicBlock(4, 4)), x, grad_output)
         return {"y": y, "grad_x": grad_x}
@@ -430,7 +430,7 @@ class ProjectionWhereTheShapeChanges:
 
     def call(x, grad_output):
         from architectures.resnet import shortcut
-        from assignments.a3_architectures.probes import filled, seen_by
+        from minidl.course.probes import filled, seen_by
 
         model = shortcut(4, 6, 2)
         names = [f"{name} {'x'.join(map(str, p.shape))}" for name, p in model.named_parameters()]
@@ -450,7 +450,7 @@ class BasicBlockTakesItsShortcut:
 
     def call(x, grad_output):
         from architectures import resnet
-        from assignments.a3_architectures.probes import filled, seen_by
+        from minidl.course.probes import filled, seen_by
         from minidl import nn
 
         original, resnet.shortcut = resnet.shortcut, lambda *shape: None  # without task 3.11
@@ -473,7 +473,7 @@ class BottleneckWhoseResidualIsZero:
 
     def call(x):
         from architectures import resnet
-        from assignments.a3_architectures.probes import filled, seen_by
+        from minidl.course.probes import filled, seen_by
         from minidl import nn
 
         original, resnet.shortcut = resnet.shortcut, lambda *shape: None  # without task 3.11
@@ -507,7 +507,7 @@ class BottleneckInTraining:
 
     def call(x, grad_output):
         from architectures import resnet
-        from assignments.a3_architectures.probes import filled, seen_by
+        from minidl.course.probes import filled, seen_by
 
         original, resnet.shortcut = resnet.shortcut, lambda *shape: None  # without task 3.11
         try:
@@ -531,7 +531,7 @@ class BlockBecomesTheIdentity:
     def call(x):
         from architectures.resnet_cifar import BasicBlock
         from assignments.a3_architectures.degradation import make_identity
-        from assignments.a3_architectures.probes import filled, seen_by
+        from minidl.course.probes import filled, seen_by
 
         block = filled(BasicBlock(4, 4))
         before = seen_by(block.eval(), x)[0]
@@ -559,7 +559,7 @@ class DeepNetGivesWhatTheShallowOneGives:
     def call(x):
         from architectures.resnet_cifar import BasicBlock, ResNet
         from assignments.a3_architectures.degradation import deepen
-        from assignments.a3_architectures.probes import filled, seen_by
+        from minidl.course.probes import filled, seen_by
 
         shallow, deep = (filled(ResNet(BasicBlock, n, 10, 1, 4), seed=n).eval() for n in (1, 3))
         scores = seen_by(shallow, x)[0]
@@ -732,7 +732,7 @@ class PublishedFileIsLoaded:
 
         import minidl
         from architectures.resnet_cifar import resnet20
-        from assignments.a3_architectures.probes import filled
+        from minidl.course.probes import filled
         from assignments.a3_architectures.published import load_published
 
         source, model = filled(resnet20(), seed=7).float(), resnet20()

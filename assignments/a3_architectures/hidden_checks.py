@@ -39,7 +39,7 @@ class OtherStacksAndFields:
         return {"x": rng.standard_normal((1, 3, 8, 7)), "size": int(rng.integers(25, 40))}
 
     def call(x, size):
-        from assignments.a3_architectures.probes import filled, seen_by
+        from minidl.course.probes import filled, seen_by
         from assignments.a3_architectures.stacks import measured_field, stack
         from minidl import nn
 
@@ -148,7 +148,7 @@ class BranchesOfOtherSizes:
 
     def call(x, grad):
         from architectures.googlenet import Inception
-        from assignments.a3_architectures.probes import filled, seen_by
+        from minidl.course.probes import filled, seen_by
 
         sizes = 4, 3, 6, 2, 1, 5
         module = Inception(5, *sizes)
@@ -169,7 +169,7 @@ class HeadInTraining:
     def call(x, grad_output):
         import minidl
         from architectures.googlenet import AuxiliaryHead
-        from assignments.a3_architectures.probes import filled, seen_by
+        from minidl.course.probes import filled, seen_by
 
         head = filled(AuxiliaryHead(3, 6, channels=2, hidden=40), seed=3)
         minidl.manual_seed(5)
@@ -217,7 +217,7 @@ class BlockInEvaluation:
 
     def call(one, five):
         from architectures.resnet_cifar import BasicBlock
-        from assignments.a3_architectures.probes import filled, seen_by
+        from minidl.course.probes import filled, seen_by
 
         found = {}
         for name, x in {"one": one, "five": five}.items():
@@ -236,7 +236,7 @@ class ShortcutOfOddSizes:
 
     def call(x, grad):
         from architectures.resnet_cifar import BasicBlock
-        from assignments.a3_architectures.probes import seen_by
+        from minidl.course.probes import seen_by
         from minidl import Tensor
 
         y, grad_x = seen_by(BasicBlock(3, 6, stride=2).shortcut, x, grad)
@@ -257,7 +257,7 @@ class ProjectionsOfAllKinds:
 
     def call(x):
         from architectures.resnet import shortcut
-        from assignments.a3_architectures.probes import filled, seen_by
+        from minidl.course.probes import filled, seen_by
 
         found = {"none": str([shortcut(c, c, 1) for c in (1, 4, 64)])}
         for name, (channels, stride) in {"wider": (7, 1), "smaller": (4, 2), "thinner": (2, 3)}.items():
@@ -277,7 +277,7 @@ class DeepNetsOfOtherShapes:
     def call(x):
         from architectures.resnet_cifar import BasicBlock, ResNet
         from assignments.a3_architectures.degradation import deepen
-        from assignments.a3_architectures.probes import filled, seen_by
+        from minidl.course.probes import filled, seen_by
         from minidl import nn
 
         shallow, deep = (filled(ResNet(BasicBlock, n, 5, 3, 2), seed=n) for n in (2, 3))
@@ -308,7 +308,7 @@ class OtherFilesAreLoaded:
         from pathlib import Path
 
         import minidl
-        from assignments.a3_architectures.probes import filled
+        from minidl.course.probes import filled
         from assignments.a3_architectures.published import load_published
         from minidl import nn
 
