@@ -10,6 +10,7 @@ The answers stand nowhere here: they are the library, in the folder above (`root
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ def marker(task: str) -> str:
 
 @dataclass(frozen=True)
 class Assignment:
-    """One folder of assignments/. `root` is the folder that its files' paths, and the library, start from."""
+    """One folder of assignments/. `root` is the folder of the library, in which the answers are."""
 
     name: str
     title: str
@@ -106,8 +107,13 @@ class Assignment:
 
     @property
     def path(self) -> str:
-        """The folder as it is written in messages: assignments/a2_convolution."""
-        return self.folder.relative_to(self.root).as_posix()
+        """The folder as it stands in every tree: assignments/a2_convolution."""
+        return f"assignments/{self.folder.name}"
+
+    def source(self, file: str) -> Path:
+        """Where a file of a tree, minidl/ops/im2col.py or assignments/a2_convolution/loops.py, stands here."""
+        own = f"{self.path}/"
+        return self.folder / file.removeprefix(own) if file.startswith(own) else self.root / file
 
     @cached_property
     def visible_checks(self) -> tuple[Check, ...]:
@@ -128,6 +134,8 @@ class Assignment:
         path = self.folder / file
         if not path.exists():
             return ()
+        if (tree := str(self.folder.parents[1])) not in sys.path:
+            sys.path.append(tree)  # for `from assignments.a2_convolution.loops import ...`
         checks = load_checks(path, hidden)
         known = {task.id for task in self.tasks}
         for check in checks:
@@ -138,8 +146,11 @@ class Assignment:
         return checks
 
 
-def load_assignment(folder: Path | str) -> Assignment:
-    """The assignment that stands in `folder`. AssignmentError, with the place, where its assignment.toml is wrong."""
+def load_assignment(folder: Path | str, root: Path | None = None) -> Assignment:
+    """The assignment that stands in `folder`, on the library in `root` (two folders up).
+
+    AssignmentError, with the place, where its assignment.toml is wrong.
+    """
     folder = Path(folder).resolve()
     path = folder / "assignment.toml"
     try:
@@ -155,7 +166,7 @@ def load_assignment(folder: Path | str) -> Assignment:
         name=_value(table, "name", str, path),
         title=_value(table, "title", str, path),
         folder=folder,
-        root=folder.parents[1],
+        root=folder.parents[1] if root is None else root,
         tasks=tasks,
         written=written,
         minutes=_value(table, "minutes", int, path, None),

@@ -80,17 +80,19 @@ class Check:
         """The inputs that follow from `seed`, as arrays. TypeError where one cannot travel in an .npz file."""
         return pack(self.make_inputs(numpy.random.default_rng(seed)))
 
-    def expected(self, inputs: dict[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
-        """What must come back, from the library that is imported here: to be called where that holds the answers.
+    def solution(self, inputs: dict[str, numpy.ndarray]) -> tuple[dict[str, numpy.ndarray] | None, Result]:
+        """What must come back (None where `verify` alone judges), and how the library that is imported here does.
 
-        RuntimeError where the library itself fails the check.
+        To be called where that library holds the answers. RuntimeError where its call fails.
         """
         outcome = call_checked(self.call, inputs, self.repeat)
         if outcome.outputs is None:
             raise RuntimeError(f"{self.name} fails in the library itself:\n{outcome.error}")
-        if self.independent is None:
-            return outcome.outputs
-        return pack(self.independent(**unpack(inputs)))
+        if self.independent is not None:
+            expected: dict[str, numpy.ndarray] | None = pack(self.independent(**unpack(inputs)))
+        else:
+            expected = outcome.outputs if self.verify is None else None
+        return expected, self.judge(outcome, inputs, expected)
 
     def judge(
         self, outcome: Outcome, inputs: dict[str, numpy.ndarray], expected: dict[str, numpy.ndarray] | None
@@ -121,8 +123,17 @@ class Check:
                 return f"{outcome.missing[0]} is None"
             if (problem := self.verify(unpack(outcome.outputs), **unpack(inputs))) is not None:
                 return problem
-        problems = [self._compare(name, outcome, array) for name, array in (expected or {}).items()]
-        return "\n".join(problem for problem in problems if problem is not None) or None
+        found = [self._compare(name, outcome, array) for name, array in (expected or {}).items()]
+        if problems := [problem for problem in found if problem is not None]:
+            return "\n".join(problems)
+        return self.too_slow(outcome.seconds) if outcome.seconds > self.seconds else None
+
+    def too_slow(self, seconds: float) -> str:
+        return (
+            f"right, but too slow: {seconds:.1f} s of processor time, and the limit is {self.seconds:g} s\n"
+            "  hint: is something computed again and again (a function evaluated once for each element), or in Python "
+            "loops where one NumPy call does it?"
+        )
 
     def _compare(self, name: str, outcome: Outcome, expected: numpy.ndarray) -> str | None:
         assert outcome.outputs is not None
@@ -138,9 +149,7 @@ class Check:
 
     def run(self, seed: int | Sequence[int] = SEED) -> Result:
         """The check in this process, on the library that is imported here, against that library: for its author."""
-        inputs = self.inputs(seed)
-        expected = self.expected(inputs) if self.compares else None
-        return self.judge(call_checked(self.call, inputs, self.repeat), inputs, expected)
+        return self.solution(self.inputs(seed))[1]
 
 
 def check(

@@ -1,0 +1,444 @@
+"""Grading: each submission in a clean tree of its own, its code in a worker, its answers judged here.
+
+    with Grader(find_assignment("a2")) as grader:
+        for grade in grader.grade_all(paths):       in the order in which they are ready
+            grade.points, grade.of, grade.tasks     what each task got, with the words for the student
+
+The inputs are drawn once for a batch, from a fresh seed, for the visible checks as well as for the hidden ones, so that
+no answer can be written down beforehand; what is expected is computed from them by the library that runs this.
+"""
+
+from __future__ import annotations
+
+import compileall
+import contextlib
+import os
+import py_compile
+import secrets
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import numpy
+
+from minidl.course import blanks
+from minidl.course.assignment import LIBRARY, Assignment, AssignmentError, Blank, Task
+from minidl.course.calling import Outcome, save_arrays
+from minidl.course.checks import FAILED, PASSED, WAITS, Check, Result
+from minidl.course.extract import calls_only
+from minidl.course.release import write_text, write_tree
+from minidl.course.student import told
+from minidl.course.submission import Answer, Submission, SubmissionError, read_submission
+from minidl.course.workers import (
+    Limits,
+    Worker,
+    WorkerError,
+    free_users,
+    hide_memory,
+    read_outcome,
+    remove_files_of,
+    remove_folder,
+    why_it_ended,
+)
+
+SEEDS = 5  # tried for inputs on which the solution passes: a training may fail by chance
+STOPPED_CHECKS = 2  # of a task that may run out of time before the rest of it is not run
+FOR_ONE = 240.0  # seconds that the checks of one submission may take
+FILES = {False: "checks.py", True: "hidden_checks.py"}
+
+
+@dataclass(frozen=True)
+class TaskGrade:
+    """What one task got. `status` is "passed" (all points), "failed", or "waits" for another task."""
+
+    task: Task
+    results: tuple[Result, ...]
+    text: str  # for the student
+
+    @property
+    def points(self) -> int:
+        return sum(result.points for result in self.results)
+
+    @property
+    def status(self) -> str:
+        statuses = {result.status for result in self.results}
+        if statuses <= {PASSED}:
+            return PASSED if self.results else FAILED
+        return WAITS if FAILED not in statuses and PASSED not in statuses else FAILED
+
+
+@dataclass(frozen=True)
+class Grade:
+    """What one submission got. `problem` says why it could not be graded at all; then it has no points."""
+
+    name: str
+    assignment: Assignment
+    tasks: tuple[TaskGrade, ...]
+    notes: tuple[str, ...] = ()
+    problem: str = ""
+    submission: Submission | None = None
+    seconds: float = 0.0
+
+    @property
+    def points(self) -> int:
+        return sum(task.points for task in self.tasks)
+
+    @property
+    def of(self) -> int:
+        return self.assignment.points
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A check with its inputs of this batch, and what is expected of it."""
+
+    check: Check
+    inputs: dict[str, numpy.ndarray]
+    expected: dict[str, numpy.ndarray] | None
+    file: Path
+
+
+@dataclass
+class Grader:
+    """Grades submissions of one assignment. A context manager: what it has in a temporary folder goes with it.
+
+    seed        of the inputs; a fresh one if None
+    jobs        submissions at a time
+    memory      MB for the code of one
+    seconds     for the checks of one
+    """
+
+    assignment: Assignment
+    seed: int | None = None
+    jobs: int = 1
+    memory: int = 2000
+    seconds: float = FOR_ONE
+    notes: list[str] = field(default_factory=list)  # for staff
+
+    def __enter__(self) -> Grader:
+        if not hasattr(os, "fork"):
+            raise AssignmentError("grading needs Linux or macOS: on Windows use WSL, or bundle --gradescope")
+        if self.assignment.root != LIBRARY:
+            raise AssignmentError(f"the library that runs this is not {self.assignment.root}: it has other answers")
+        hide_memory()
+        self._folder = tempfile.TemporaryDirectory(prefix="minidl-grading-", ignore_cleanup_errors=True)
+        self.work = Path(self._folder.name)
+        self.work.chmod(0o711)
+        closed = self.work / "closed"
+        closed.mkdir(mode=0o700)
+        self._pristine = closed / "tree"
+        self.manifest = write_tree(self.assignment, self._pristine)
+        for extra in ("tests", "Makefile", "README.md", "pyproject.toml", ".gitignore", "release.json"):
+            remove_folder(self._pristine / extra)  # only code is run
+        _compile(self._pristine)
+        self._calls = self.work / "calls"
+        self._calls.mkdir()
+        for hidden, name in FILES.items():
+            if (path := self.assignment.folder / name).exists():
+                write_text(self._calls / FILES[hidden], calls_only(path))
+        self._inputs = self.work / "inputs"
+        self._inputs.mkdir()
+        self.seed = secrets.randbits(48) if self.seed is None else self.seed
+        self._drawn = [self._draw(number, check) for number, check in enumerate(self.assignment.checks())]
+        _open(self._calls)
+        _open(self._inputs)
+        self.users = free_users(self.jobs)
+        self._slots: SimpleQueue[tuple[int, int | None]] = SimpleQueue()
+        for slot, user in enumerate(self.users):
+            self._slots.put((slot, user))
+        self._stop = threading.Event()
+        self._try_worker()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._stop.set()
+        self._folder.cleanup()
+
+    def _draw(self, number: int, check: Check) -> _Drawn:
+        """Inputs on which the solution passes, and what it gives."""
+        assert self.seed is not None
+        for attempt in range(SEEDS):
+            seed = (self.seed, number, attempt)
+            inputs = check.inputs(seed)
+            expected, result = check.solution(inputs)
+            if result.status == PASSED:
+                path = self._inputs / f"{number}.npz"
+                save_arrays(path, inputs)
+                return _Drawn(check, inputs, expected, path)
+        raise AssignmentError(f"the solution itself fails {check.name}, with {SEEDS} seeds:\n{result.message}")
+
+    def _try_worker(self) -> None:
+        """Start a worker as a submission's, and say to staff what its code could read."""
+        user = self.users[0]
+        folder = self.work / "trial"
+        tree = _own_tree(self._pristine, folder, user)
+        worker = self.worker(tree, folder / "scratch", user)
+        try:
+            seen = worker.ready()["seen"]
+        except WorkerError as error:
+            hint = ""
+            if user is not None:
+                hint = (
+                    f"\n  help: as root, submissions run as user {user}, who must be able to read the Python in "
+                    f"{sys.base_prefix}. Take one that everybody can read, or do not grade as root"
+                )
+            raise AssignmentError(f"no worker starts: {error}\n{worker.text()}{hint}") from None
+        finally:
+            worker.close()
+            remove_folder(folder)
+        if user is None:
+            self.notes.append(
+                "not as root: the code of submissions runs as your own user, who may read the answers in "
+                f"{LIBRARY}. Grade as root, or in a container of its own, where that matters"
+            )
+        elif seen:
+            self.notes.append(
+                f"the answers in {seen[0]} can be read by every user, so by the code of submissions too. Close the "
+                f"folder while you grade: chmod o-rx {seen[0]}"
+            )
+
+    def worker(self, tree: Path, scratch: Path, user: int | None) -> Worker:
+        """A new worker in that tree."""
+        return Worker(tree, self._calls, self._inputs, scratch, Limits(memory=self.memory, user=user))
+
+    # ------------------------------------------------------------------------------------------- one submission
+
+    def grade_all(self, paths: Sequence[Path]) -> Iterator[Grade]:
+        """The grade of each submission, as soon as it is ready, `jobs` at a time. None of them stops the others."""
+        with ThreadPoolExecutor(self.jobs) as pool:
+            futures = [pool.submit(self.grade, path) for path in paths]
+            try:
+                for future in as_completed(futures):
+                    yield future.result()
+            except BaseException:
+                self._stop.set()
+                for future in futures:
+                    future.cancel()
+                raise
+
+    def grade(self, path: Path, progress: Callable[[Grade], None] | None = None) -> Grade:
+        """The grade of one submission; `progress` gets what there is of it after each task."""
+        name = path.name.removesuffix(".json").removesuffix("_submission") or path.name
+        try:
+            submission = read_submission(path)
+            if submission.assignment != self.assignment.name:
+                raise SubmissionError(
+                    f"this is a submission of {submission.assignment[:40]!r}; here {self.assignment.name} is graded"
+                )
+            return self._grade(submission, progress or (lambda _: None))
+        except SubmissionError as error:
+            return self._nothing(name, str(error))
+        except Exception as error:  # the grader's own mistake, or what nobody thought of: the others go on
+            return self._nothing(name, f"the grader failed: {type(error).__name__}: {error}. Please tell the staff")
+
+    def _nothing(self, name: str, problem: str) -> Grade:
+        tasks = [
+            TaskGrade(task, tuple(Result(c, FAILED, "not run") for c in self.assignment.checks(task.id)), problem)
+            for task in self.assignment.tasks
+        ]
+        return Grade(name, self.assignment, tuple(tasks), problem=problem)
+
+    def _grade(self, submission: Submission, progress: Callable[[Grade], None]) -> Grade:
+        began = time.monotonic()
+        slot, user = self._slots.get()
+        folder = self.work / f"slot-{slot}"
+        try:
+            remove_folder(folder)
+            tree = _own_tree(self._pristine, folder, user)
+            refused, notes = self._fill(tree, submission)
+            run = _Run(self, tree, folder / "scratch", user, began)
+            grade = Grade(submission.name, self.assignment, (), tuple(notes), submission=submission)
+            try:
+                for task in self.assignment.tasks:
+                    results = run.task(task, refused)
+                    done = (*grade.tasks, TaskGrade(task, results, self._text(task, results)))
+                    grade = replace(grade, tasks=done, seconds=time.monotonic() - began)
+                    progress(grade)
+            finally:
+                run.close()
+            return grade
+        finally:
+            remove_folder(folder)
+            remove_files_of(user)
+            self._slots.put((slot, user))
+
+    def _fill(self, tree: Path, submission: Submission) -> tuple[dict[str, str], list[str]]:
+        """Put the answers into the tree. Returns why some of a task were refused, by task, and notes."""
+        notes = []
+        if submission.release != self.manifest["seal"]:
+            notes.append(
+                "this was collected from another release of the assignment than the one that is graded with; where "
+                "functions were changed since, that shows below"
+            )
+        known = self.assignment.blanks
+        refused: dict[str, str] = {}
+        for problem in submission.problems:
+            for task in self.assignment.tasks:
+                if problem.startswith(f"task {task.id},"):
+                    refused[task.id] = problem
+        for answer in submission.answers:
+            blank = Blank(answer.file, answer.symbol)
+            if blank not in known:
+                notes.append(f"{answer.file[:100]}: {answer.symbol[:100]} is no blank of this assignment: passed over")
+                continue
+            problem_text = _put(tree, answer)
+            if problem_text is not None:
+                refused[known[blank].id] = problem_text
+        return refused, notes
+
+    def _text(self, task: Task, results: Iterable[Result]) -> str:
+        """What the student reads of a task: a line for each check that passed, more for the others."""
+        lines = []
+        for result in results:
+            worth = f"{result.points} of {result.check.points}"
+            if result.status == PASSED:
+                lines.append(f"[{worth}] passed: {result.check.sentence}")
+            else:
+                first, *rest = told(result, self.assignment).splitlines()
+                lines += [f"[{worth}] {result.status}: {first.partition(': ')[2]}", *rest]
+        if (
+            len({line for result in results for line in [result.message]}) == 1
+            and len(lines) > 2
+            and not any(result.status == PASSED for result in results)
+        ):
+            message = next(iter(results)).message  # the same for all, as before anything is written
+            return "\n".join(
+                [
+                    f"all {len(tuple(results))} checks {next(iter(results)).status}:",
+                    *(f"  {m}" for m in message.splitlines()),
+                ]
+            )
+        return "\n".join(lines)
+
+
+class _Run:
+    """The checks of one submission, in as few workers as it takes."""
+
+    def __init__(self, grader: Grader, tree: Path, scratch: Path, user: int | None, began: float):
+        self.grader, self.tree, self.scratch, self.user = grader, tree, scratch, user
+        self.end = began + grader.seconds
+        self.worker: Worker | None = None
+
+    def close(self) -> None:
+        if self.worker is not None:
+            self.worker.close()
+            self.worker = None
+
+    def task(self, task: Task, refused: dict[str, str]) -> tuple[Result, ...]:
+        """The result of each check of the task."""
+        results: list[Result] = []
+        stopped = 0
+        for number, drawn in enumerate(self.grader._drawn):
+            if drawn.check.task != task.id:
+                continue
+            if task.id in refused:
+                results.append(Result(drawn.check, FAILED, refused[task.id]))
+            elif stopped >= STOPPED_CHECKS:
+                results.append(Result(drawn.check, FAILED, f"not run: {stopped} checks of this task did not end"))
+            elif time.monotonic() > self.end or self.grader._stop.is_set():
+                text = f"not run: the {self.grader.seconds:.0f} s for one submission are over"
+                results.append(Result(drawn.check, FAILED, text))
+            else:
+                result, ended = self._check(number, drawn)
+                results.append(result)
+                stopped += not ended
+        return tuple(results)
+
+    def _check(self, number: int, drawn: _Drawn) -> tuple[Result, bool]:
+        """The result, and whether the code ended by itself."""
+        check = drawn.check
+        outputs = self.scratch / f"{number}"
+        twice = 2 if check.repeat else 1
+        job = {
+            "file": FILES[check.hidden],
+            "check": check.name,
+            "inputs": str(drawn.file),
+            "outputs": str(outputs),
+            "seconds": check.seconds,
+            "repeat": check.repeat,
+        }
+        try:
+            if self.worker is None:
+                self.worker = self.grader.worker(self.tree, self.scratch, self.user)
+                self.worker.ready()
+            answer = self.worker.run(job, 2 * twice * check.seconds + 5)
+        except WorkerError as error:
+            printed = self.worker.text() if self.worker is not None else ""
+            self.close()
+            return Result(check, FAILED, _with_print(str(error), printed)), False
+        seconds = answer.get("seconds")
+        seconds = float(seconds) if isinstance(seconds, (int, float)) else 0.0
+        outcome = read_outcome(outputs)
+        printed = self.worker.text()
+        if outcome is None:
+            text = why_it_ended(answer.get("status"), seconds)
+            return Result(check, FAILED, _with_print(text, printed), seconds), "stopped" not in text
+        outcome.seconds = max(outcome.seconds, seconds / twice - OVERHEAD)
+        with contextlib.suppress(OSError):
+            outputs.with_suffix(".npz").unlink()
+        return self._judged(drawn, outcome, printed), True
+
+    def _judged(self, drawn: _Drawn, outcome: Outcome, printed: str) -> Result:
+        try:
+            result = drawn.check.judge(outcome, drawn.inputs, drawn.expected)
+        except Exception as error:  # `verify` on outputs that are not what it thought of
+            text = f"what came back cannot be judged ({type(error).__name__}: {error})"
+            return Result(drawn.check, FAILED, text, outcome.seconds)
+        return result if result.status != FAILED else replace(result, message=_with_print(result.message, printed))
+
+
+OVERHEAD = 0.5  # seconds of processor time for reading inputs and writing outputs, which are not the student's
+
+
+def _with_print(text: str, printed: str) -> str:
+    if not printed:
+        return text
+    lines = printed.splitlines()[:20]
+    return "\n".join([text, "printed:", *(f"  {line[:200]}" for line in lines)])
+
+
+def _put(tree: Path, answer: Answer) -> str | None:
+    """Put one body into the tree; None, or why that cannot be."""
+    path = tree / answer.file
+    try:
+        changed = blanks.put(path.read_text(encoding="utf-8"), answer.symbol, answer.source, answer.file)
+        write_text(path, changed)
+    except blanks.BlankError as error:
+        return str(error)
+    except UnicodeEncodeError:
+        return f"{answer.symbol}: characters that no file can hold"
+    for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
+        compiled.unlink()
+    return None
+
+
+def _own_tree(pristine: Path, folder: Path, user: int | None) -> Path:
+    """A copy of the release that only `user` can read, with a folder beside it that it may write to."""
+    folder.mkdir(mode=0o750)
+    tree, scratch = folder / "tree", folder / "scratch"
+    shutil.copytree(pristine, tree, copy_function=shutil.copy)
+    scratch.mkdir(mode=0o700)
+    if user is not None:
+        os.chown(folder, 0, user)
+        os.chown(scratch, user, user)
+    return tree
+
+
+def _compile(tree: Path) -> None:
+    """Compile all files once, in a way that copies with new dates do not undo."""
+    compileall.compile_dir(tree, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    _open(tree)
+
+
+def _open(folder: Path) -> None:
+    """Let every user read what is in `folder`, whatever the umask is."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
