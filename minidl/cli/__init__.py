@@ -14,6 +14,7 @@ import minidl
 from minidl.cli import (
     classify,
     compare,
+    course,
     debug,
     demo,
     evaluate,
@@ -44,6 +45,7 @@ COMMANDS = {
     "lecture": lecture,
     "compare": compare,
     "experiment": experiment,
+    "course": course,
 }
 
 

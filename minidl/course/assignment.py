@@ -44,13 +44,19 @@ class Blank:
 
 @dataclass(frozen=True)
 class Task:
-    """A step of an assignment. `needs` are the tasks that its checks cannot do without."""
+    """A step of an assignment.
+
+    needs     the tasks that its checks cannot do without
+    planted   a file of the assignment's folder, never released, with the same functions, but faulty: the release has
+              those in place of blanks, and the task is to mend them
+    """
 
     id: str
     title: str
     points: int
     blanks: tuple[Blank, ...]
     needs: tuple[str, ...] = ()
+    planted: str | None = None
 
     @property
     def marker(self) -> str:
@@ -67,6 +73,15 @@ class Written:
     points: int
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Tasks of equal points, of which the best `best` count."""
+
+    title: str
+    best: int
+    tasks: tuple[str, ...]
+
+
 def marker(task: str) -> str:
     """The name of a task's pytest marker: "2.3" -> "task2_3"."""
     return "task" + task.replace(".", "_")
@@ -74,7 +89,13 @@ def marker(task: str) -> str:
 
 @dataclass(frozen=True)
 class Assignment:
-    """One folder of assignments/. `root` is the folder of the library, in which the answers are."""
+    """One folder of assignments/.
+
+    root     the folder of the library, in which the answers are
+    remove   files and folders of the library that a release leaves out, because they hold an answer
+    hollow   the same for files that must stay: a file, or file:symbol, whose functions are emptied
+    include  the folders of the library that a release has
+    """
 
     name: str
     title: str
@@ -84,7 +105,9 @@ class Assignment:
     written: tuple[Written, ...] = ()
     minutes: int | None = None  # that it takes a student, about
     builds_on: str | None = None
+    choices: tuple[Choice, ...] = ()
     remove: tuple[str, ...] = ()
+    hollow: tuple[str, ...] = ()
     include: tuple[str, ...] = ALWAYS_INCLUDED
 
     def task(self, id: str) -> Task:
@@ -93,12 +116,14 @@ class Assignment:
             if task.id == id:
                 return task
         known = ", ".join(task.id for task in self.tasks)
-        raise AssignmentError(explain("task", f"{self.name} has no task {id!r}", help=f"its tasks are {known}"))
+        raise AssignmentError(f"{self.name} has no task {id!r}; its tasks are {known}")
 
     @property
     def points(self) -> int:
-        """What all tasks are worth; the written questions come on top."""
-        return sum(task.points for task in self.tasks)
+        """What all tasks are worth, of a choice the best; the written questions come on top."""
+        chosen = {id for choice in self.choices for id in choice.tasks}
+        best = sum(choice.best * self.task(choice.tasks[0]).points for choice in self.choices)
+        return best + sum(task.points for task in self.tasks if task.id not in chosen)
 
     @property
     def blanks(self) -> dict[Blank, Task]:
@@ -159,7 +184,8 @@ def load_assignment(folder: Path | str, root: Path | None = None) -> Assignment:
         raise AssignmentError(f"{path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise AssignmentError(f"{path}: {error}") from None
-    _only(table, {"name", "title", "minutes", "builds_on", "remove", "include", "task", "written"}, path)
+    known = {"name", "title", "minutes", "builds_on", "remove", "hollow", "include", "task", "written", "choice"}
+    _only(table, known, path)
     tasks = tuple(_task(entry, path) for entry in table.get("task", ()))
     written = tuple(_written(entry, path) for entry in table.get("written", ()))
     assignment = Assignment(
@@ -171,6 +197,8 @@ def load_assignment(folder: Path | str, root: Path | None = None) -> Assignment:
         written=written,
         minutes=_value(table, "minutes", int, path, None),
         builds_on=_value(table, "builds_on", str, path, None),
+        choices=tuple(_choice(entry, path) for entry in table.get("choice", ())),
+        hollow=tuple(_paths(table.get("hollow", ()), path)),
         remove=tuple(_paths(table.get("remove", ()), path)),
         include=tuple(_paths(table.get("include", ALWAYS_INCLUDED), path)),
     )
@@ -185,10 +213,12 @@ def all_assignments(root: Path = LIBRARY) -> tuple[Assignment, ...]:
 
 
 def find_assignment(name: str | None = None, root: Path = LIBRARY) -> Assignment:
-    """The assignment called `name` ("a2", or the name of its folder); without a name, the only one that there is.
+    """The assignment called `name` ("a2", or the name of its folder, or its path); without one, the only one there is.
 
     AssignmentError, with those that there are, where it is not found.
     """
+    if name is not None and (Path(name) / "assignment.toml").is_file():
+        return load_assignment(Path(name), root)
     found = all_assignments(root)
     chosen = [one for one in found if name is None or name in (one.name, one.folder.name)]
     if len(chosen) == 1:
@@ -228,7 +258,7 @@ def _paths(paths: Iterable[Any], where: Path) -> Iterable[str]:
 
 
 def _task(table: dict[str, Any], path: Path) -> Task:
-    _only(table, {"id", "title", "points", "blanks", "needs"}, path)
+    _only(table, {"id", "title", "points", "blanks", "needs", "planted"}, path)
     id = _value(table, "id", str, path)
     if not TASK_ID.fullmatch(id):
         raise AssignmentError(f"{path}: the id {id!r} of a task must look like 2.3")
@@ -242,7 +272,8 @@ def _task(table: dict[str, Any], path: Path) -> Task:
     points = _value(table, "points", int, path)
     if points < 1:
         raise AssignmentError(f"{path}: task {id} must be worth at least one point")
-    return Task(id, _value(table, "title", str, path), points, tuple(blanks), tuple(table.get("needs", ())))
+    needs, planted = tuple(table.get("needs", ())), _value(table, "planted", str, path, None)
+    return Task(id, _value(table, "title", str, path), points, tuple(blanks), needs, planted)
 
 
 def _written(table: dict[str, Any], path: Path) -> Written:
@@ -253,10 +284,22 @@ def _written(table: dict[str, Any], path: Path) -> Written:
     return Written(id, _value(table, "title", str, path), _value(table, "points", int, path))
 
 
+def _choice(table: dict[str, Any], path: Path) -> Choice:
+    _only(table, {"title", "best", "tasks"}, path)
+    tasks = tuple(table.get("tasks", ()))
+    best = _value(table, "best", int, path)
+    if not 0 < best <= len(tasks):
+        raise AssignmentError(f"{path}: the best {best} of {len(tasks)} tasks cannot be chosen")
+    return Choice(_value(table, "title", str, path), best, tasks)
+
+
 def _consistent(assignment: Assignment, path: Path) -> None:
     ids = [task.id for task in assignment.tasks] + [question.id for question in assignment.written]
     if twice := sorted({id for id in ids if ids.count(id) > 1}):
         raise AssignmentError(f"{path}: the id {twice[0]} stands there twice")
+    for choice in assignment.choices:
+        if len({assignment.task(id).points for id in choice.tasks}) > 1:
+            raise AssignmentError(f"{path}: the tasks of {choice.title!r} must be worth the same")
     blanks = [blank for task in assignment.tasks for blank in task.blanks]
     if repeated := [blank for blank in blanks if blanks.count(blank) > 1]:
         raise AssignmentError(f"{path}: {repeated[0]} is a blank twice")

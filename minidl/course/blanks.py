@@ -81,6 +81,25 @@ def cut(source: str, messages: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
+def hollow(source: str, symbol: str | None, message: str) -> str:
+    """`source` with the bodies of all functions and methods replaced; of one class or function, where one is named.
+
+    Their docstrings stay. BlankError where the symbol is missing.
+    """
+    source = _unix(source)
+    scope: ast.AST = parse(source)
+    for name in symbol.split(".") if symbol else ():
+        found = [node for node in ast.iter_child_nodes(scope) if getattr(node, "name", None) == name]
+        if len(found) != 1:
+            raise BlankError(f"{symbol} stands there {len(found)} times")
+        scope = found[0]
+    lines = source.split("\n")
+    places = [_place(lines, node) for node in _outermost(scope) if _without_docstring(node)]
+    for place in sorted(places, key=lambda place: place.start, reverse=True):
+        lines[place.start : place.end] = _stub(place.indent, message)
+    return "\n".join(lines)
+
+
 def body(source: str, symbol: str) -> str | None:
     """The lines of the body of `symbol`, without its docstring; None while it is blank. BlankError as `find`."""
     source = _unix(source)
@@ -191,6 +210,13 @@ def normalised(text: str) -> str:
 
 def _unix(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")
+
+
+def _outermost(scope: ast.AST) -> list[FunctionNode]:
+    """The functions and methods below `scope`, or itself, but none that stand inside another."""
+    if isinstance(scope, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        return [scope]
+    return [function for node in ast.iter_child_nodes(scope) for function in _outermost(node)]
 
 
 def _without_docstring(node: FunctionNode) -> list[ast.stmt]:

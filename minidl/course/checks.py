@@ -73,6 +73,7 @@ class Check:
     seconds: float = 10.0
     repeat: bool = False
     unchanged: tuple[str, ...] | None = None  # inputs that must stay as they are; None: all
+    hints: dict[str, str] = field(default_factory=dict)  # for each output, what may be said when it is wrong
     diagnosis: dict[str, Any] = field(default_factory=dict)
     hidden: bool = False
 
@@ -121,7 +122,12 @@ class Check:
         if self.verify is not None:
             if outcome.missing:
                 return f"{outcome.missing[0]} is None"
-            if (problem := self.verify(unpack(outcome.outputs), **unpack(inputs))) is not None:
+            try:
+                problem = self.verify(unpack(outcome.outputs), **unpack(inputs))
+            except Exception as error:  # outputs that its author did not think of
+                shapes = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in outcome.outputs.items())
+                return f"what came back cannot be judged: {type(error).__name__}: {error}\n  it was {shapes}"
+            if problem is not None:
                 return problem
         found = [self._compare(name, outcome, array) for name, array in (expected or {}).items()]
         if problems := [problem for problem in found if problem is not None]:
@@ -140,7 +146,9 @@ class Check:
         actual = outcome.outputs.get(name)
         if actual is None and name not in outcome.missing:
             return f"{name} did not come back"
-        return difference(name, actual, expected, rtol=self.rtol, atol=self.atol, **self.diagnosis)
+        found = difference(name, actual, expected, rtol=self.rtol, atol=self.atol, **self.diagnosis)
+        hint = self.hints.get(name)
+        return found if found is None or hint is None else f"{found}\n  hint: {hint}"
 
     @property
     def compares(self) -> bool:
@@ -161,6 +169,7 @@ def check(
     seconds: float = 10.0,
     repeat: bool = False,
     unchanged: tuple[str, ...] | None = None,
+    hints: dict[str, str] | None = None,
     **diagnosis: Any,
 ) -> Callable[[type], Check]:
     """Make a check of a class of functions: inputs(rng), call(**inputs) and, where wanted, expected and verify.
@@ -171,6 +180,7 @@ def check(
     seconds      of processor time that the call may take
     repeat       call twice: the same must come back
     unchanged    inputs that must not be changed in place (all)
+    hints        a sentence for an output, by name, that is printed when it is wrong
     diagnosis    sizes, padding, stride, names: what minidl.diagnosis.diagnose may know when it looks for the cause
 
     TypeError where the class is not what a check is made of.
@@ -213,6 +223,7 @@ def check(
             seconds=seconds,
             repeat=repeat,
             unchanged=unchanged,
+            hints=hints or {},
             diagnosis=diagnosis,
         )
 

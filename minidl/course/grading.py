@@ -1,7 +1,7 @@
 """Grading: each submission in a clean tree of its own, its code in a worker, its answers judged here.
 
     with Grader(find_assignment("a2")) as grader:
-        for grade in grader.grade_all(paths):       in the order in which they are ready
+        for path, grade in grader.grade_all(paths): in the order in which they are ready
             grade.points, grade.of, grade.tasks     what each task got, with the words for the student
 
 The inputs are drawn once for a batch, from a fresh seed, for the visible checks as well as for the hidden ones, so that
@@ -89,7 +89,21 @@ class Grade:
 
     @property
     def points(self) -> int:
-        return sum(task.points for task in self.tasks)
+        return sum(task.points for task in self.tasks if task.task.id not in self.uncounted)
+
+    def called(self, name: str) -> Grade:
+        """The same under another name."""
+        return replace(self, name=name)
+
+    @property
+    def uncounted(self) -> set[str]:
+        """The tasks of a choice that are not among the best."""
+        by_id = {task.task.id: task for task in self.tasks}
+        passed_over: set[str] = set()
+        for choice in self.assignment.choices:
+            ranked = sorted((by_id[id] for id in choice.tasks if id in by_id), key=lambda task: -task.points)
+            passed_over |= {task.task.id for task in ranked[choice.best :]}
+        return passed_over
 
     @property
     def of(self) -> int:
@@ -211,13 +225,13 @@ class Grader:
 
     # ------------------------------------------------------------------------------------------- one submission
 
-    def grade_all(self, paths: Sequence[Path]) -> Iterator[Grade]:
-        """The grade of each submission, as soon as it is ready, `jobs` at a time. None of them stops the others."""
+    def grade_all(self, paths: Sequence[Path]) -> Iterator[tuple[Path, Grade]]:
+        """Each submission with its grade, as soon as it is ready, `jobs` at a time. None of them stops the others."""
         with ThreadPoolExecutor(self.jobs) as pool:
-            futures = [pool.submit(self.grade, path) for path in paths]
+            futures = {pool.submit(self.grade, path): path for path in paths}
             try:
                 for future in as_completed(futures):
-                    yield future.result()
+                    yield futures[future], future.result()
             except BaseException:
                 self._stop.set()
                 for future in futures:
@@ -387,11 +401,7 @@ class _Run:
         return self._judged(drawn, outcome, printed), True
 
     def _judged(self, drawn: _Drawn, outcome: Outcome, printed: str) -> Result:
-        try:
-            result = drawn.check.judge(outcome, drawn.inputs, drawn.expected)
-        except Exception as error:  # `verify` on outputs that are not what it thought of
-            text = f"what came back cannot be judged ({type(error).__name__}: {error})"
-            return Result(drawn.check, FAILED, text, outcome.seconds)
+        result = drawn.check.judge(outcome, drawn.inputs, drawn.expected)
         return result if result.status != FAILED else replace(result, message=_with_print(result.message, printed))
 
 

@@ -13,6 +13,7 @@ import io
 import json
 import tomllib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ EXPECTED = "expected.npz"
 ANSWERS = "answers.md"  # to the written questions
 FOR_STAFF = {"hidden_checks.py", "mutants.toml", "staff.md"}
 SKIPPED = {"__pycache__", ".DS_Store", ".ipynb_checkpoints", EXPECTED, ANSWERS}
+HOLLOWED = "left out of this release: it shows an answer"
 TEMPLATES = Path(__file__).parent / "templates"
 CODE = {
     "Makefile": "Makefile",
@@ -69,24 +71,31 @@ def write_code(assignment: Assignment, folder: Path, cut: Iterable[Blank] | None
 
     AssignmentError where a blank is not found.
     """
-    stubs = _stubs(assignment)
+    cuts = _cuts(assignment)
     if cut is not None:
-        stubs = {blank: stubs[blank] for blank in cut}
-    missing = {blank.file: blank for blank in stubs}
+        wanted = set(cut)
+        cuts = {
+            file: [one for one in some if one.symbol and Blank(file, one.symbol) in wanted]
+            for file, some in cuts.items()
+        }
+    missing = {file: some[0] for file, some in cuts.items() if some}
     for path, source in _files(assignment):
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        messages = {blank.symbol: message for blank, message in stubs.items() if blank.file == path}
-        if not messages:
+        if not cuts.get(path):
             target.write_bytes(source.read_bytes())
             continue
         missing.pop(path)
+        text = source.read_text(encoding="utf-8")
         try:
-            write_text(target, blanks.cut(source.read_text(encoding="utf-8"), messages))
+            for one in cuts[path]:
+                text = one.done(text)
         except blanks.BlankError as error:
             raise AssignmentError(f"{assignment.name}: {path}: {error}") from None
+        write_text(target, text)
     if missing:
-        raise AssignmentError(f"{assignment.name}: {next(iter(missing.values()))}: that file is not in the release")
+        file, one = next(iter(missing.items()))
+        raise AssignmentError(f"{assignment.name}: {file}:{one.symbol or ''}: that file is not in the release")
 
 
 def later(assignment: Assignment) -> Iterator[Assignment]:
@@ -135,21 +144,50 @@ def write_text(path: Path, text: str) -> None:
 # ----------------------------------------------------------------------------------------------------------- helpers
 
 
-def _stubs(assignment: Assignment) -> dict[Blank, str]:
-    """Every blank of a release, and the message that it raises."""
-    found = {}
+@dataclass(frozen=True)
+class _Cut:
+    """What is done to one function of a file, or with `hollow` to all of them, or those of a class."""
+
+    symbol: str | None
+    message: str
+    hollow: bool = False
+    planted: str | None = None  # a faulty body
+
+    def done(self, text: str) -> str:
+        if self.hollow:
+            return blanks.hollow(text, self.symbol, self.message)
+        assert self.symbol is not None
+        if self.planted is not None:
+            return blanks.put(text, self.symbol, self.planted)
+        return blanks.cut(text, {self.symbol: self.message})
+
+
+def _cuts(assignment: Assignment) -> dict[str, list[_Cut]]:
+    """What is done to each file of a release."""
+    found: dict[str, list[_Cut]] = {}
+    owned = set(assignment.blanks)
     for one in later(assignment):
         for blank, task in one.blanks.items():
-            if not blank.file.startswith(f"{one.path}/"):
-                found[blank] = f"Task {task.id}: {blank.symbol} comes in {one.name}"
-    for blank, task in assignment.blanks.items():
-        found[blank] = f"Task {task.id}: {blank.symbol}, see {assignment.path}/README.md"
+            if blank not in owned and not blank.file.startswith(f"{one.path}/"):
+                message = f"Task {task.id}: {blank.symbol} comes in {one.name}"
+                found.setdefault(blank.file, []).append(_Cut(blank.symbol, message))
+    for entry in dict.fromkeys(entry for one in (assignment, *later(assignment)) for entry in one.hollow):
+        file, _, symbol = entry.partition(":")
+        found.setdefault(file, []).append(_Cut(symbol or None, HOLLOWED, hollow=True))
+    for blank, task in assignment.blanks.items():  # last, so that their messages stand
+        message = f"Task {task.id}: {blank.symbol}, see {assignment.path}/README.md"
+        planted = None
+        if task.planted is not None:
+            faulty = (assignment.folder / task.planted).read_text(encoding="utf-8")
+            planted = blanks.body(faulty, blank.symbol)
+        found.setdefault(blank.file, []).append(_Cut(blank.symbol, message, planted=planted))
     return found
 
 
 def _files(assignment: Assignment) -> Iterator[tuple[str, Path]]:
     """Every file of a release that is code or text of ours: its path in the tree, and where it stands here."""
     removed = {path for one in (assignment, *later(assignment)) for path in one.remove}
+    removed |= {f"{assignment.path}/{task.planted}" for task in assignment.tasks if task.planted is not None}
     folders = [(name, assignment.root / name) for name in assignment.include]
     for start, folder in [*folders, (assignment.path, assignment.folder)]:
         for source in sorted(folder.rglob("*")):
@@ -180,13 +218,22 @@ def _manifest(assignment: Assignment, folder: Path) -> dict[str, Any]:
         "assignment": assignment.name,
         "title": assignment.title,
         "folder": assignment.path,
-        "blanks": [{"task": task.id, "file": b.file, "symbol": b.symbol} for b, task in assignment.blanks.items()],
+        "blanks": [
+            {"task": task.id, "file": blank.file, "symbol": blank.symbol, "released": _released(folder, blank)}
+            for blank, task in assignment.blanks.items()
+        ],
         "carried": [{"task": task.id, "file": b.file, "symbol": b.symbol} for b, task in carried],
         "outlines": outlines,
         "files": files,
     }
     seal = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
     return {"seal": seal, **manifest}
+
+
+def _released(folder: Path, blank: Blank) -> str:
+    """A hash of the body that is released, "" where it is blank."""
+    text = blanks.body((folder / blank.file).read_text(encoding="utf-8"), blank.symbol)
+    return "" if text is None else blanks.short_hash(text)
 
 
 def _filled(template: str, assignment: Assignment) -> str:

@@ -80,7 +80,7 @@ def collect(tree: Tree) -> tuple[Submission, list[str]]:
             if problem not in problems:
                 problems.append(problem)
             continue
-        if text is not None:
+        if text is not None and blanks.short_hash(text) != blank["released"]:
             answers.append(Answer(blank["task"], blank["file"], blank["symbol"], text))
     notes += changed_elsewhere(tree)
     path = tree.assignment.folder / ANSWERS

@@ -1,0 +1,154 @@
+"""`minidl course grade` and `minidl course bundle`: submissions in, points and words for each student out."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import perf_counter
+
+from tqdm import tqdm
+
+from minidl.checkpoint import atomic_write
+from minidl.cli.arguments import CommandError, writable_folder
+from minidl.cli.course_report import overview_figure
+from minidl.cli.train_report import save_figure
+from minidl.course import formats
+from minidl.course.assignment import AssignmentError, find_assignment
+from minidl.course.bundle import bundle
+from minidl.course.grading import Grade, Grader
+from minidl.course.overview import as_text, overview
+from minidl.training.console import duration
+
+# Of each format that is a file for each submission: its folder and the end of the name, and what writes it.
+EACH: dict[str, tuple[str, Callable[[Grade], str]]] = {
+    "gradescope": (".json", formats.gradescope),
+    "classroom50": (".json", formats.classroom50),
+    "junit": (".xml", formats.junit),
+    "feedback": (".txt", formats.feedback),
+}
+FORMATS = ("gradescope", "classroom50", "junit", "csv")
+
+
+def format_names(text: str) -> list[str]:
+    """gradescope,csv -> ["gradescope", "csv"]"""
+    names = [name for name in text.split(",") if name]
+    if unknown := [name for name in names if name not in FORMATS]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is no format; there are {', '.join(FORMATS)}")
+    return names
+
+
+def grade(arguments: argparse.Namespace) -> int:
+    """Grade all submissions, write the files, print the summary. 0 when the grading ran, whatever the points."""
+    paths = submissions(arguments.submissions)
+    assignment = find_assignment(arguments.assignment or _named_in(paths))
+    out = writable_folder(arguments.out)
+    jobs = min(arguments.jobs or os.cpu_count() or 1, len(paths))
+    names = distinct_names(paths)
+    grades: list[Grade] = []
+    began = perf_counter()
+    with Grader(assignment, arguments.seed, jobs, arguments.memory, arguments.seconds) as grader:
+        for note in grader.notes:
+            print(f"note: {note}", file=sys.stderr)
+        bar = tqdm(total=len(paths), desc=f"grading {assignment.name}", unit="", file=sys.stderr, disable=None)
+        with bar:
+            for path, result in grader.grade_all(paths):
+                result = result.called(names[path])
+                grades.append(result)
+                write_each(result, out, ["feedback", *arguments.format])
+                if "csv" in arguments.format:
+                    write(out / "grades.csv", formats.table(assignment, grades))
+                bar.update()
+        seed, took = grader.seed, perf_counter() - began
+    if len(paths) == 1:
+        print(formats.feedback(grades[0]), end="")
+        return 0
+    view = overview(assignment, grades)
+    text = as_text(view) + f"\n{len(paths)} submissions in {duration(took)}, {jobs} at a time; seed {seed}\n"
+    write(out / "summary.txt", text)
+    save_figure(overview_figure(view), out / "summary.png")
+    print(text, end="")
+    print(f"Feedback for each student, and the picture summary.png: {out}")
+    return 0
+
+
+def write_each(result: Grade, out: Path, names: Sequence[str]) -> None:
+    """The files of one submission, in a folder for each format."""
+    for name in names:
+        if name in EACH:
+            end, text = EACH[name]
+            write(out / name / f"{result.name}{end}", text(result))
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file so that it is there whole, or as it was."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as file:
+        file.write(text.encode("utf-8", "replace"))
+
+
+def submissions(given: Sequence[Path]) -> list[Path]:
+    """The submissions: files and folders as they are given; of a folder that holds many, each one in it."""
+    found: list[Path] = []
+    for path in given:
+        if not path.exists():
+            raise CommandError(f"{path} does not exist")
+        inside = sorted(p for p in path.iterdir() if not p.name.startswith(".")) if path.is_dir() else []
+        alone = (
+            not path.is_dir()
+            or (path / "release.json").exists()
+            or len([p for p in inside if p.suffix == ".json"]) == 1
+        )
+        found += [path] if alone else inside
+    if not found:
+        raise CommandError("there is no submission there")
+    return found
+
+
+def distinct_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """A name for each submission that can be that of a file, and that no other has."""
+    names: dict[Path, str] = {}
+    used: set[str] = set()
+    for path in paths:
+        stem = path.name.removesuffix(".json").removesuffix("_submission") or "submission"
+        stem = re.sub(r"[^\w.@+-]+", "_", stem)[:100].strip(".") or "submission"
+        name, number = stem, 2
+        while name.lower() in used:  # some file systems take A for a
+            name, number = f"{stem}-{number}", number + 1
+        used.add(name.lower())
+        names[path] = name
+    return names
+
+
+def _named_in(paths: Sequence[Path]) -> str | None:
+    """The assignment that the first submissions say they are of, if one does."""
+    for path in paths[:20]:
+        for file in [path] if path.is_file() else sorted(path.glob("*.json")):
+            try:
+                found = re.search(r'"assignment":\s*"(\w+)"', file.read_text(encoding="utf-8", errors="replace")[:2000])
+            except OSError:
+                continue
+            if found is not None:
+                return found[1]
+    return None
+
+
+def make_bundle(arguments: argparse.Namespace) -> int:
+    if not arguments.gradescope:
+        raise CommandError("say for which system: --gradescope")
+    assignment = find_assignment(arguments.name)
+    path = arguments.out or Path("out", "course", f"{assignment.name}_gradescope.zip")
+    writable_folder(path.resolve().parent)
+    try:
+        count = bundle(assignment, path)
+    except OSError as error:
+        raise AssignmentError(f"cannot write {path}: {error.strerror}") from None
+    print(f"{assignment.name} {assignment.title}: {count} files in {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    print(
+        "Upload it on Gradescope as the autograder of a programming assignment; students upload "
+        f"{assignment.name}_submission.json"
+    )
+    return 0

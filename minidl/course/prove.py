@@ -1,0 +1,374 @@
+"""The grader is graded: whether an assignment's checks pass what is right, fail what is wrong, and nothing else.
+
+    for proof in prove(find_assignment("a2")):
+        proof.claim, proof.problems         "each blank fails its own task alone", []
+
+The solution gets all points and the blank release none, both in workers and in released trees, as students are graded.
+Single blanks and planted bugs are tried in this process, by exchanging one function at a time (see variants.py).
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import signal
+import sys
+import tempfile
+import threading
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from minidl.course import blanks
+from minidl.course.assignment import Assignment, AssignmentError, Blank
+from minidl.course.calling import call_checked
+from minidl.course.checks import FAILED, PASSED, SEED, WAITS, Check, Result
+from minidl.course.grading import Grade, Grader
+from minidl.course.release import later, release
+from minidl.course.submission import Answer, Submission
+from minidl.course.variants import live, recorded, varied
+
+SEEDS = (SEED, 1, 2)  # with which the solution must pass
+WINDOW = 4  # lines of code that tell an answer
+LONGEST = 60  # seconds that a planted bug may take
+
+
+@dataclass(frozen=True)
+class Proof:
+    """One claim about an assignment, and what speaks against it: nothing, if it holds."""
+
+    claim: str
+    problems: tuple[str, ...]
+    count: int  # of cases that were tried
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A planted bug: one piece of the solution's text, replaced."""
+
+    task: str
+    name: str
+    file: str
+    old: str
+    new: str
+    hint: str = ""
+    symbol: str = ""  # the function in which `old` is looked for
+
+    def planted_in(self, source: str) -> str | None:
+        """`source` with the bug; None unless its place is found exactly once."""
+        if not self.symbol:
+            return source.replace(self.old, self.new) if source.count(self.old) == 1 else None
+        text = blanks.body(source, self.symbol) or ""
+        return blanks.put(source, self.symbol, text.replace(self.old, self.new)) if text.count(self.old) == 1 else None
+
+
+def prove(assignment: Assignment, graded: bool | None = None) -> Iterator[Proof]:
+    """Every claim in its turn, from the quickest to the slowest.
+
+    graded   False leaves out the workers, which need Linux or macOS (if None: wherever they run)
+    """
+    yield _points(assignment)
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder, "release")
+        release(assignment, tree)
+        yield _no_answers(assignment, tree)
+    solution = _Solution(assignment)
+    yield solution.passes()
+    yield solution.in_time()
+    yield solution.touches()
+    yield _single_blanks(assignment, solution)
+    yield _mutants(assignment, solution)
+    if graded if graded is not None else hasattr(os, "fork"):
+        yield from _graded(assignment)
+
+
+def answers(assignment: Assignment) -> tuple[Answer, ...]:
+    """The solution, as a student would hand it in."""
+    found = []
+    for blank, task in assignment.blanks.items():
+        text = blanks.body(assignment.source(blank.file).read_text(encoding="utf-8"), blank.symbol)
+        if text is None:
+            raise AssignmentError(f"{assignment.name}: {blank} is blank in the library itself")
+        found.append(Answer(task.id, blank.file, blank.symbol, text))
+    return tuple(found)
+
+
+def mutants(assignment: Assignment) -> tuple[Mutant, ...]:
+    """The planted bugs of mutants.toml. AssignmentError where one is not to be found in its file."""
+    path = assignment.folder / "mutants.toml"
+    if not path.exists():
+        return ()
+    found = []
+    for table in tomllib.loads(path.read_text(encoding="utf-8")).get("mutant", ()):
+        mutant = Mutant(**table)
+        assignment.task(mutant.task)
+        try:
+            found_once = mutant.planted_in(assignment.source(mutant.file).read_text(encoding="utf-8")) is not None
+        except blanks.BlankError as error:
+            raise AssignmentError(f"{path}: {mutant.name!r}: {error}") from None
+        if not found_once:
+            raise AssignmentError(f"{path}: {mutant.name!r}: its old text does not stand exactly once in {mutant.file}")
+        found.append(mutant)
+    return tuple(found)
+
+
+def leaks(assignment: Assignment, tree: Path) -> list[str]:
+    """Where a released tree still holds an answer: the same computation, or the same lines."""
+    texts = {
+        path.relative_to(tree).as_posix(): path.read_text(encoding="utf-8", errors="replace")
+        for path in sorted(tree.rglob("*"))
+        if path.is_file() and path.suffix not in (".npz", ".png", ".pyc")
+    }
+    planted = {task.id for one in (assignment, *later(assignment)) for task in one.tasks if task.planted is not None}
+    solutions = [answer for one in (assignment, *later(assignment)) for answer in answers(one)]
+    solutions = [answer for answer in solutions if answer.task not in planted]  # the release has nearly the answer
+    forms = {answer: blanks.normalised(answer.source) for answer in solutions}
+    sizes = {_size(ast.parse(form)) for form in forms.values()}
+    computed: dict[str, str] = {}
+    for name, text in texts.items():
+        for symbol, form in _forms(text, sizes) if name.endswith(".py") else ():
+            computed.setdefault(form, f"{name}: {symbol}")
+    compact = {name: "\n".join(_code_lines(text)) for name, text in texts.items()}
+    found = []
+    for answer, form in forms.items():
+        if form in computed and len(form) > 60:
+            found.append(f"{answer.symbol}: {computed[form]} computes the same")
+        lines = _code_lines(answer.source)
+        windows = ["\n".join(lines[i : i + WINDOW]) for i in range(max(1, len(lines) - WINDOW + 1))]
+        for name, text in compact.items():
+            near = name == answer.file or name.startswith(assignment.path)
+            if (len(lines) >= WINDOW or near) and any(w in text for w in windows if len(w) > 30):
+                found.append(f"{answer.symbol}: its lines stand in {name}")
+    return found
+
+
+class _Solution:
+    """The solution on every check, run once for each seed; which blanks each check went through."""
+
+    def __init__(self, assignment: Assignment):
+        self.assignment = assignment
+        self.cases: dict[Check, tuple[dict[str, Any], dict[str, Any] | None]] = {}
+        self.results: list[Result] = []
+        self.touched: dict[Check, set[str]] = {}
+        codes = {live(module_of(blank.file), blank.symbol).__code__: str(blank) for blank in assignment.blanks}
+        for check in assignment.checks():
+            for seed in SEEDS:
+                inputs = check.inputs(seed)
+                if seed == SEEDS[0]:
+                    with recorded(codes) as seen:
+                        call_checked(check.call, inputs)
+                    self.touched[check] = seen
+                expected, result = check.solution(inputs)
+                self.results.append(result)
+                self.cases.setdefault(check, (inputs, expected))
+
+    def judged(self, check: Check) -> Result:
+        """How the library, as it is changed now, does on a check."""
+        inputs, expected = self.cases[check]
+        with _alarm():
+            return check.judge(call_checked(check.call, inputs, check.repeat), inputs, expected)
+
+    def passes(self) -> Proof:
+        failed = [f"{r.check.task} {r.check.name}: {r.message}" for r in self.results if r.status != PASSED]
+        return Proof(f"the solution passes every check, with {len(SEEDS)} seeds", tuple(failed), len(self.results))
+
+    def in_time(self) -> Proof:
+        best: dict[Check, float] = {}
+        for result in self.results:
+            best[result.check] = min(result.seconds, best.get(result.check, result.seconds))
+        slow = [
+            f"{check.task} {check.name}: {seconds:.2f} s of {check.seconds:g} s"
+            for check, seconds in best.items()
+            if seconds > check.seconds / 2
+        ]
+        return Proof("the solution takes less than half of every limit", tuple(slow), len(best))
+
+    def touches(self) -> Proof:
+        """A check goes through blanks of its own task, and beside them through those that it needs, and no others."""
+        problems = []
+        owner = {str(blank): task.id for blank, task in self.assignment.blanks.items()}
+        for check, seen in self.touched.items():
+            tasks = {owner[blank] for blank in seen}
+            if self.assignment.task(check.task).blanks and check.task not in tasks:
+                problems.append(f"{check.task} {check.name} runs no blank of its own task")
+            for other in sorted(tasks - {check.task} - needed(self.assignment, check.task)):
+                problems.append(f"{check.task} {check.name} runs a blank of {other}, which its task does not need")
+        for blank, task in self.assignment.blanks.items():
+            if not any(str(blank) in seen for check, seen in self.touched.items() if check.task == task.id):
+                problems.append(f"{task.id}: no check of the task runs {blank}")
+        return Proof(
+            "each check runs the blanks of its own task, and what it needs", tuple(problems), len(self.touched)
+        )
+
+
+def needed(assignment: Assignment, task: str) -> set[str]:
+    """The tasks that a task needs, directly or not."""
+    found: set[str] = set()
+    queue = [task]
+    while queue:
+        for one in assignment.task(queue.pop()).needs:
+            if one not in found:
+                found.add(one)
+                queue.append(one)
+    return found
+
+
+def module_of(file: str) -> str:
+    """minidl/ops/im2col.py -> minidl.ops.im2col"""
+    return file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def _points(assignment: Assignment) -> Proof:
+    problems = []
+    for task in assignment.tasks:
+        total = sum(check.points for check in assignment.checks(task.id))
+        if total != task.points:
+            problems.append(f"task {task.id} is worth {task.points} points, its checks {total}")
+    names = [check.name for check in assignment.checks()]
+    problems += [f"two checks are called {name}" for name in sorted({n for n in names if names.count(n) > 1})]
+    return Proof("the points of each task's checks add up to the task's", tuple(problems), len(assignment.tasks))
+
+
+def _no_answers(assignment: Assignment, tree: Path) -> Proof:
+    return Proof("the release holds no answer", tuple(leaks(assignment, tree)), len(assignment.blanks))
+
+
+def _single_blanks(assignment: Assignment, solution: _Solution) -> Proof:
+    """With one blank alone, the checks that run it fail, or wait where they are another task's; no other runs it."""
+    problems = []
+    for blank, task in assignment.blanks.items():
+        path = assignment.source(blank.file)
+        source = path.read_text(encoding="utf-8")
+        message = f"Task {task.id}: {blank.symbol}"
+        if task.planted is None:
+            changed = blanks.cut(source, {blank.symbol: message})
+        else:
+            faulty = blanks.body((assignment.folder / task.planted).read_text(encoding="utf-8"), blank.symbol)
+            changed = blanks.put(source, blank.symbol, faulty or "")
+        ended = []
+        with _stubbed(path, blank, changed, message):
+            for check, seen in solution.touched.items():
+                if str(blank) in seen and (check.task == task.id or task.planted is None):
+                    ended.append((check, solution.judged(check).status))
+        if task.planted is not None:
+            if not any(status == FAILED for _, status in ended):
+                problems.append(f"{task.id}: {blank} as it is planted fails no check")
+            continue
+        for check, status in ended:
+            if status != (FAILED if check.task == task.id else WAITS):
+                problems.append(f"with {blank} alone blank, {check.task} {check.name} is {status}")
+    return Proof("each blank alone fails its own task, and no other", tuple(problems), len(assignment.blanks))
+
+
+@contextmanager
+def _stubbed(path: Path, blank: Blank, changed: str, message: str) -> Iterator[None]:
+    try:
+        with varied(path, module_of(blank.file), changed):
+            yield
+    except AssignmentError:  # it uses super(): its first line raises instead
+        function = live(module_of(blank.file), blank.symbol)
+
+        def blanked(frame: Any, event: str, _: Any) -> None:
+            if event == "call" and frame.f_code is function.__code__:
+                raise NotImplementedError(message)
+
+        before = sys.getprofile()
+        sys.setprofile(blanked)
+        try:
+            yield
+        finally:
+            sys.setprofile(before)
+
+
+def _mutants(assignment: Assignment, solution: _Solution) -> Proof:
+    problems = []
+    planted = mutants(assignment)
+    for mutant in planted:
+        path = assignment.source(mutant.file)
+        changed = mutant.planted_in(path.read_text(encoding="utf-8"))
+        assert changed is not None
+        messages = []
+        with varied(path, module_of(mutant.file), changed):
+            for check in assignment.checks(mutant.task):
+                result = solution.judged(check)
+                if result.status == FAILED:
+                    messages.append(result.message)
+                    if mutant.hint in result.message:
+                        break
+        if not messages:
+            problems.append(f"{mutant.task}: {mutant.name!r} is not caught")
+        elif not any(mutant.hint in message for message in messages):
+            problems.append(f"{mutant.task}: {mutant.name!r}: {mutant.hint!r} is not in: {messages[0]}")
+    have = {mutant.task for mutant in planted}
+    problems += [f"task {task.id} has no planted bug" for task in assignment.tasks if task.id not in have]
+    return Proof("every planted bug is caught by its own task", tuple(problems), len(planted))
+
+
+def _graded(assignment: Assignment) -> Iterator[Proof]:
+    with tempfile.TemporaryDirectory() as folder, Grader(assignment) as grader:
+        seal = grader.manifest["seal"]
+        solved = Submission("solution", assignment.name, seal, answers(assignment))
+        empty = Submission("blank", assignment.name, seal, ())
+        grades: list[Grade] = []
+        for submission in (solved, empty):
+            path = Path(folder, f"{submission.name}.json")
+            path.write_text(submission.as_json(), encoding="utf-8")
+            grades.append(grader.grade(path))
+    full, none = grades
+    problems = [f"{task.task.id} has {task.points} of {task.task.points}:\n{task.text}" for task in full.tasks]
+    wrong = [text for text, task in zip(problems, full.tasks, strict=True) if task.points != task.task.points]
+    yield Proof("graded in a released tree, the solution has all points", (*_said(full), *wrong), len(full.tasks))
+    earned = [f"{task.task.id} has {task.points} points" for task in none.tasks if task.points]
+    yield Proof("graded, the blank release has no points", (*_said(none), *earned), len(none.tasks))
+
+
+def _said(grade: Grade) -> tuple[str, ...]:
+    return (grade.problem,) if grade.problem else ()
+
+
+@contextmanager
+def _alarm() -> Iterator[None]:
+    """TimeoutError inside the code that runs too long, where the system can do that: a planted bug may never end."""
+    if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(*_: Any) -> None:
+        raise TimeoutError(f"no end within {LONGEST} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, LONGEST)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _code_lines(text: str) -> list[str]:
+    """The lines with code, without spaces and comments at their end."""
+    lines = (re.sub(r"\s#\s.*", "", line) for line in text.replace("\\n", "\n").split("\n"))
+    return [compact for line in lines if (compact := "".join(line.split()).strip('",')) and not compact.startswith("#")]
+
+
+def _size(node: ast.AST) -> int:
+    return sum(1 for _ in ast.walk(node))
+
+
+def _forms(source: str, sizes: set[int]) -> Iterator[tuple[str, str]]:
+    """The functions of a file that have the size of an answer: the name, and what it computes."""
+    try:
+        tree = blanks.parse(source)
+    except blanks.BlankError:
+        return
+
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            statements = node.body[1:] if ast.get_docstring(node) else node.body
+            if statements and sum(map(_size, statements)) + 1 in sizes:
+                text = "\n".join(ast.unparse(statement) for statement in statements)
+                yield node.name, blanks.normalised(text)
