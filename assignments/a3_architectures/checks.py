@@ -346,8 +346,8 @@ class BlockWhoseResidualIsZero:
         from minidl import nn
 
         block = filled(BasicBlock(3, 3))
-        nn.init.zeros_(block.bn2.weight)
-        nn.init.zeros_(block.bn2.bias)
+        for parameter in block.bn2.parameters():
+            parameter.data[...] = 0
         y, grad_x = seen_by(block, x, abs(x) + 1)
         return {"y": y, "grad_x": grad_x}
 
@@ -407,7 +407,9 @@ class ShortcutToMoreChannels:
             return f"the shape is {y.shape}, where (2, 8, 3, 4) is expected{size}"
         zero = [c for c in range(8) if not y[:, c].any()]
         if zero != [0, 1, 6, 7]:
-            return f"the channels {zero} are 0, where 0, 1, 6 and 7 should be: 2 new ones before the old 4, and 2 behind"
+            return (
+                f"the channels {zero} are 0, where 0, 1, 6 and 7 should be: 2 new ones before the old 4, and 2 behind"
+            )
         pixels = [(i, j) for i in (0, 1) for j in (0, 1) if (y[:, 2:6] == x[:, :, i::2, j::2]).all()]
         if not pixels:
             means = sum(x[:, :, i::2, j::2] for i in (0, 1) for j in (0, 1)) / 4
@@ -481,8 +483,8 @@ class BottleneckWhoseResidualIsZero:
             block = filled(resnet.Bottleneck(8, 2))
         finally:
             resnet.shortcut = original
-        nn.init.zeros_(block.bn3.weight)
-        nn.init.zeros_(block.bn3.bias)
+        for parameter in block.bn3.parameters():
+            parameter.data[...] = 0
         return {"y": seen_by(block, x)[0]}
 
     def verify(outputs, x):
@@ -627,7 +629,10 @@ class ErrorIsMeasuredInEvaluation:
     """error_of: percent of wrong answers, with the model in evaluation, no graph, and the mode as it was afterwards"""
 
     def inputs(rng):
-        return {"scores": rng.permuted(numpy.tile(numpy.arange(5.0), (40, 1)), axis=1), "labels": rng.integers(0, 5, 40)}
+        return {
+            "scores": rng.permuted(numpy.tile(numpy.arange(5.0), (40, 1)), axis=1),
+            "labels": rng.integers(0, 5, 40),
+        }
 
     def call(scores, labels):
         import minidl
@@ -683,7 +688,11 @@ class DepthHurtsThePlainNetOnly:
         from assignments.a3_architectures.degradation import experiment
 
         found = experiment([depth], epochs, count=count)
-        return {f"{kind}_{moment}": found[kind, depth][i] for kind in ("plain", "residual") for i, moment in enumerate(("curve", "end"))}
+        return {
+            f"{kind}_{moment}": found[kind, depth][i]
+            for kind in ("plain", "residual")
+            for i, moment in enumerate(("curve", "end"))
+        }
 
     def verify(outputs, depth, epochs, count):
         plain, residual = outputs["plain_curve"][-1], outputs["residual_curve"][-1]

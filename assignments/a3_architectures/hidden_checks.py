@@ -85,7 +85,9 @@ class OperationsOfOtherModules:
             "naive": naive_operations(*numbers[:6]),
             "reduced": lines,
             "inception3a": sum(bottleneck_operations(28, 28, 192, 64, 96, 128, 16, 32, 32)),
-            "the_lectures_slip": counted_twice(bottleneck_operations(28, 28, 256, 128, 64, 192, 64, 96, 64), 358_055_936),
+            "the_lectures_slip": counted_twice(
+                bottleneck_operations(28, 28, 256, 128, 64, 192, 64, 96, 64), 358_055_936
+            ),
         }
 
     def expected(numbers):
@@ -205,7 +207,9 @@ class LossOfOtherScores:
         a, b, w = loss(main), loss(aux), weight
         losses = {"two": a + w * b, "one": a, "four": a + 3 * w * b, "plain": a}
         heads = {"two": 1 + w, "one": 1.0, "four": 1 + 3 * w, "plain": 1.0}
-        return {f"loss_of_{name}": x for name, x in losses.items()} | {f"heads_of_{name}": x for name, x in heads.items()}
+        return {f"loss_of_{name}": x for name, x in losses.items()} | {
+            f"heads_of_{name}": x for name, x in heads.items()
+        }
 
 
 @check("3.9", points=1)

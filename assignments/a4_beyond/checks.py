@@ -132,23 +132,25 @@ class WideBlockRuns:
 
 
 @check("4.2", points=1)
-class WideBottleneckRuns:
-    """WideBottleneck: ResNet's block, so activated behind the sum; with x itself and with its downsample"""
+class ParametersOfWideNets:
+    """wide_parameters of WRN-16-8, WRN-28-10 and WRN-40-4, as published; ValueError for a depth that is not 6n + 4"""
 
     def inputs(rng):
-        return {"x": rng.standard_normal((2, 6, 4, 5)), "grad_output": rng.standard_normal((2, 6, 4, 5))}
+        return {"nets": [[16, 8], [28, 10], [40, 4]]}
 
-    def call(x, grad_output):
-        from architectures.wide_resnet import WideBottleneck
-        from minidl import nn
-        from minidl.course.probes import filled, seen_by
+    def call(nets):
+        from assignments.a4_beyond.counting import wide_parameters
 
-        y, grad_x = seen_by(filled(WideBottleneck(6, 4, 6)), x, grad_output)
-        changed, _ = seen_by(filled(WideBottleneck(6, 4, 8, 2)), x)
-        silent = filled(WideBottleneck(6, 4, 6))
-        nn.init.zeros_(silent.bn3.weight)
-        nn.init.zeros_(silent.bn3.bias)
-        return {"y_where_bn3_gives_0": seen_by(silent, x)[0], "y": y, "grad_x": grad_x, "y_with_downsample": changed}
+        try:
+            for_depth_18 = str(wide_parameters(18, 2))
+        except ValueError:
+            for_depth_18 = "ValueError"
+        found = {f"of_wrn_{depth}_{k}": wide_parameters(depth, k) for depth, k in nets.tolist()}
+        return found | {"for_depth_18": for_depth_18}
+
+    def expected(nets):
+        published = {"of_wrn_16_8": 10_961_370, "of_wrn_28_10": 36_479_194, "of_wrn_40_4": 8_949_210}
+        return published | {"for_depth_18": "ValueError"}
 
 
 # --------------------------------------------------------------------------------------------------------- 4.3 ResNeXt
@@ -169,12 +171,11 @@ class BranchesBecomeGroups:
 
         arrays = (reduce0, middle0, expand0), (reduce1, middle1, expand1), (reduce2, middle2, expand2)
         reduce, middle, expand = merged([tuple(map(Tensor, branch)) for branch in arrays])
-        return {
-            "shape_of_reduce": list(reduce.shape),
-            "shape_of_middle": list(middle.shape),
-            "shape_of_expand": list(expand.shape),
-            "y": grouped(Tensor(x), reduce, middle, expand, 3),
-        }
+        weights = {"reduce": reduce, "middle": middle, "expand": expand}
+        shapes = {f"shape_of_{name}": list(weight.shape) for name, weight in weights.items()}
+        if [*shapes.values()] != [[6, 5, 1, 1], [6, 2, 3, 3], [7, 6, 1, 1]]:
+            return shapes
+        return shapes | {"y": grouped(Tensor(x), reduce, middle, expand, 3)}
 
     def expected(x, **weights):
         y = 0
@@ -212,20 +213,19 @@ class BottleneckHasItsLayers:
 
 
 @check("4.3", points=1)
-class GroupedBottleneckRuns:
-    """the block in training, with x itself and with its downsample: y and the gradient of x"""
+class WidthsOfEqualCost:
+    """branch_width: the paper's 1x64d, 2x40d, 4x24d, 8x14d and 32x4d weigh about the same"""
 
     def inputs(rng):
-        shapes = {"x": (2, 6, 4, 5), "grad_same": (2, 6, 4, 5), "grad_changed": (2, 10, 2, 3)}
-        return {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+        return {"cardinalities": [1, 2, 4, 8, 32]}
 
-    def call(x, grad_same, grad_changed):
-        from architectures.resnext import Bottleneck
-        from minidl.course.probes import filled, seen_by
+    def call(cardinalities):
+        from assignments.a4_beyond.branches import branch_width
 
-        y, grad_x = seen_by(filled(Bottleneck(6, 8, 6, 4)), x, grad_same)
-        z, grad_z = seen_by(filled(Bottleneck(6, 4, 10, 2, 2)), x, grad_changed)
-        return {"y": y, "grad_x": grad_x, "y_with_downsample": z, "grad_x_with_downsample": grad_z}
+        return {f"width_of_{c}_branches": branch_width(c) for c in cardinalities.tolist()}
+
+    def expected(cardinalities):
+        return {f"width_of_{c}_branches": d for c, d in zip(cardinalities.tolist(), (64, 40, 24, 14, 4), strict=True)}
 
 
 # ------------------------------------------------------------------------------------------------- 4.4 stochastic depth
@@ -437,9 +437,12 @@ class LayersAddTheirMaps:
 
         found = {}
         for name, layer in {"dense": DenseLayer(5, 3, 0.0), "bottleneck": BottleneckLayer(5, 3, 0.0)}.items():
+            y, grad_x = seen_by(filled(layer), x)
+            found[f"shape_of_{name}"] = list(y.shape)
+            if y.shape != grad_output.shape:
+                return found
             y, grad_x = seen_by(filled(layer), x, grad_output)
             found |= {
-                f"shape_of_{name}": list(y.shape),
                 f"old_maps_of_{name}": y[:, :5],
                 f"new_maps_of_{name}": y[:, 5:],
                 f"grad_x_of_{name}": grad_x,
@@ -448,47 +451,33 @@ class LayersAddTheirMaps:
 
 
 @check("4.6", points=1)
-class BottleneckAndTransitionHaveTheirLayers:
-    """BottleneckLayer(10, 3, 0.2) and Transition(10, 5, 0.2): names, shapes, in their order; torchvision's names"""
+class ChannelsOfDenseNets:
+    """dense_channels of DenseNet-BC-100 with k = 12, of DenseNet-121, and of DenseNet-40, whose theta is 1"""
 
     def inputs(rng):
-        return {"numbers": [10, 3, 5]}
+        return {"growth": [12, 32, 12]}
 
-    def call(numbers):
-        from architectures.densenet import BottleneckLayer, Transition
+    def call(growth):
+        from assignments.a4_beyond.counting import dense_channels
 
-        channels, growth, left = numbers.tolist()
-        layer, transition = BottleneckLayer(channels, growth, 0.2), Transition(channels, left, 0.2)
-
-        def named(module):
-            return [f"{name} {'x'.join(map(str, p.shape))}" for name, p in module.named_parameters()]
-
+        bc_100, net_121, net_40 = growth.tolist()
         return {
-            "parameters_of_the_layer": named(layer),
-            "parameters_of_the_transition": named(transition),
-            "modules_of_the_layer": [name for name, _ in layer.named_children()],
-            "modules_of_the_transition": [name for name, _ in transition.named_children()],
+            "of_densenet_bc_100": dense_channels(24, bc_100, (16, 16, 16)),
+            "of_densenet_121": dense_channels(64, net_121, (6, 12, 24, 16)),
+            "of_densenet_40": dense_channels(16, net_40, (12, 12, 12), theta=1.0),
         }
 
-    def expected(numbers):
+    def expected(growth):
         return {
-            "parameters_of_the_layer": [
-                "norm1.weight 10",
-                "norm1.bias 10",
-                "conv1.weight 12x10x1x1",
-                "norm2.weight 12",
-                "norm2.bias 12",
-                "conv2.weight 3x12x3x3",
-            ],
-            "parameters_of_the_transition": ["norm.weight 10", "norm.bias 10", "conv.weight 5x10x1x1"],
-            "modules_of_the_layer": ["norm1", "relu1", "conv1", "drop1", "norm2", "relu2", "conv2", "drop2"],
-            "modules_of_the_transition": ["norm", "relu", "conv", "drop", "pool"],
+            "of_densenet_bc_100": [216, 108, 300, 150, 342],
+            "of_densenet_121": [256, 128, 512, 256, 1024, 512, 1024],
+            "of_densenet_40": [160, 160, 304, 304, 448],
         }
 
 
 @check("4.6", points=1)
 class TransitionHalves:
-    """a Transition gives fewer channels and half the size: the mean of 2x2; y and the gradient of x"""
+    """Transition(6, 3, 0.2): torchvision's names in their order; fewer channels, half the size; y and the gradient"""
 
     def inputs(rng):
         return {"x": rng.standard_normal((2, 6, 4, 8)), "grad_output": rng.standard_normal((2, 3, 2, 4))}
@@ -497,8 +486,10 @@ class TransitionHalves:
         from architectures.densenet import Transition
         from minidl.course.probes import filled, seen_by
 
+        names = [name for name, _ in Transition(6, 3, 0.2).named_children()]
+        weights = [f"{n} {'x'.join(map(str, p.shape))}" for n, p in Transition(6, 3, 0.2).named_parameters()]
         y, grad_x = seen_by(filled(Transition(6, 3, 0.0)), x, grad_output)
-        return {"y": y, "grad_x": grad_x}
+        return {"modules": names, "parameters": weights, "y": y, "grad_x": grad_x}
 
 
 # ------------------------------------------------------------------------------------------------------- 4.7 SqueezeNet
@@ -611,16 +602,20 @@ class ScoresForTheLoss:
     def call(x, factor):
         import minidl
         import minidl.nn.functional as F
-        from assignments.a4_beyond.hunt import Hunted
+        from assignments.a4_beyond import hunt
         from minidl import Tensor
 
         minidl.manual_seed(3)
-        model = Hunted().double()
+        model = hunt.Hunted().double()
         for parameter in (model.fc.weight, model.fc.bias):
             parameter.data *= factor  # a network that is sure of its answers
-        with minidl.no_grad():
-            y = model(Tensor(x))
-            sure = F.cross_entropy(y, y.argmax(dim=1)).item()
+        original, hunt.unit_length = hunt.unit_length, lambda x: x  # without task 4.11
+        try:
+            with minidl.no_grad():
+                y = model(Tensor(x))
+                sure = F.cross_entropy(y, y.argmax(dim=1)).item()
+        finally:
+            hunt.unit_length = original
         return {"y": y, "loss_of_its_own_answers": sure}
 
     def verify(outputs, x, factor):
@@ -728,7 +723,9 @@ class HuntedLearns:
         losses, weights = outputs["losses"], outputs["weights"]
         if not numpy.isfinite(losses).all() or not numpy.isfinite(weights).all():
             step = int(numpy.argmin(numpy.isfinite(losses))) if not numpy.isfinite(losses).all() else steps
-            return f"the loss is nan from step {step} on: where is the first nan born? Ask minidl.debug.detect_anomaly()"
+            return (
+                f"the loss is nan from step {step} on: where is the first nan born? Ask minidl.debug.detect_anomaly()"
+            )
         if not losses[-1] < losses[0]:
             return f"the loss went from {losses[0]:.3f} to {losses[-1]:.3f}"
         return None

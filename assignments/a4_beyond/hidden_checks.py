@@ -32,14 +32,15 @@ class PreActivationOfOddShapes:
 
 @check("4.2", points=1)
 class WideBlockInOtherShapes:
-    """dropout between the two convolutions, seeded; thinner blocks; the parameters of WRN-16-8"""
+    """dropout between the two convolutions, seeded; thinner blocks; parameters of nets with few channels"""
 
     def inputs(rng):
         return {"x": rng.standard_normal((3, 5, 7, 4)), "grad": rng.standard_normal((3, 5, 7, 4))}
 
     def call(x, grad):
         import minidl
-        from architectures.wide_resnet import WideBlock, WideBottleneck, wrn_16_8
+        from architectures.wide_resnet import WideBlock, WideResNet
+        from assignments.a4_beyond.counting import wide_parameters
         from minidl.course.probes import filled, seen_by
 
         block = filled(WideBlock(5, 5, 1, dropout=0.4), seed=3)
@@ -50,21 +51,22 @@ class WideBlockInOtherShapes:
             "grad_x_with_dropout": grad_x,
             "in_evaluation": seen_by(block.eval(), x)[0],
             "thinner": seen_by(filled(WideBlock(5, 2, 3)).eval(), x)[0],
-            "bottleneck": seen_by(filled(WideBottleneck(5, 6, 5, 1)).eval(), x)[0],
-            "parameters_of_wrn_16_8": sum(p.numel() for p in wrn_16_8().parameters()),
+            "parameters_of_wrn_10_1": wide_parameters(10, 1, num_classes=7, in_channels=1, width=5),
+            "parameters_of_wrn_22_3": wide_parameters(22, 3, num_classes=100, width=4),
+            "of_the_net_itself": sum(p.numel() for p in WideResNet(3, 3, 100, 3, width=4).parameters()),
         }
 
 
 @check("4.3", points=1)
 class OtherBranchesAndBlocks:
-    """one branch; five branches of one channel; the block with as many groups as channels, in evaluation"""
+    """one branch; five branches of one channel; other widths; the block with as many groups as channels, and its run"""
 
     def inputs(rng):
         return {"x": rng.standard_normal((1, 3, 5, 4)), "weights": rng.standard_normal((5, 20))}
 
     def call(x, weights):
         from architectures.resnext import Bottleneck
-        from assignments.a4_beyond.branches import grouped, merged
+        from assignments.a4_beyond.branches import branch_width, grouped, merged
         from minidl import Tensor
         from minidl.course.probes import filled, seen_by
 
@@ -72,7 +74,12 @@ class OtherBranchesAndBlocks:
         for row in weights:
             parts = row[:3].reshape(1, 3, 1, 1), row[3:12].reshape(1, 1, 3, 3), row[12:16].reshape(4, 1, 1, 1)
             branches.append(tuple(Tensor(part.copy()) for part in parts))
-        found = {"five": grouped(Tensor(x), *merged(branches), 5), "one": grouped(Tensor(x), *merged(branches[:1]), 1)}
+        widths = [branch_width(c, 64, 16) for c in (1, 2, 3, 16, 200)] + [branch_width(32, 512, 128)]
+        found = {
+            "widths": widths,
+            "five": grouped(Tensor(x), *merged(branches), 5),
+            "one": grouped(Tensor(x), *merged(branches[:1]), 1),
+        }
         for name, sizes in {"depthwise": (3, 6, 3, 6, 1), "changing": (3, 4, 5, 2, 3)}.items():
             found[name] = seen_by(filled(Bottleneck(*sizes), seed=4).eval(), x)[0]
         return found
@@ -109,7 +116,10 @@ class OtherSurvivals:
             return "a block with survival 0 must give ReLU(x)"
         if abs(outputs["grad_x_left_out"] - grad * (x > 0)).max() > 1e-9:
             return "the gradient of a block that is left out must come through the shortcut alone"
-        if outputs["y_there"].shape != (2, 8, 2, 3) or abs(outputs["y_there"] - outputs["y_in_evaluation"]).max() < 1e-9:
+        if (
+            outputs["y_there"].shape != (2, 8, 2, 3)
+            or abs(outputs["y_there"] - outputs["y_in_evaluation"]).max() < 1e-9
+        ):
             return "with survival 1, batch norm makes training and evaluation differ, and both have shape (2, 8, 2, 3)"
         return None
 
@@ -160,6 +170,7 @@ class OtherDenseLayers:
     def call(x):
         import minidl
         from architectures.densenet import BottleneckLayer, DenseLayer, Transition
+        from assignments.a4_beyond.counting import dense_channels
         from minidl.course.probes import filled, seen_by
 
         layer = filled(BottleneckLayer(5, 2, 0.5), seed=2)
@@ -169,7 +180,8 @@ class OtherDenseLayers:
             "dropped": seen_by(layer.train(), x)[0],
             "in_evaluation": seen_by(layer.eval(), x)[0],
             "transition": seen_by(filled(Transition(5, 4, 0.0)).eval(), x)[0],
-            "parameters": sum(p.numel() for p in BottleneckLayer(24, 12, 0.0).parameters()),
+            "channels": dense_channels(5, 3, (2, 1, 4), 0.3),
+            "channels_of_one_block": dense_channels(7, 2, (4,)),
         }
 
 
@@ -229,6 +241,7 @@ class CostsOfNetworks:
             "a_layer_that_runs_twice": once,
             "asked_again": again,
             "own_hooks_still_run": len(calls),
+            "hooks_left": sum(len(some) for some in (model.conv._hooks or {}).values()),
             "modes_during_it": str(model.modes[:2]),
             "modes_after_it": f"{mode_before} {model.training}",
         }
@@ -239,6 +252,7 @@ class CostsOfNetworks:
             "a_layer_that_runs_twice": 2 * 2 * 2 * 9 * 20,
             "asked_again": 2 * 2 * 2 * 9 * 20,
             "own_hooks_still_run": 4,
+            "hooks_left": 1,
             "modes_during_it": "[False, False]",
             "modes_after_it": "True False",
         }
@@ -347,7 +361,9 @@ class GradientOfUnitLength:
         if abs(outputs["y"] - y).max() > 0.02:
             return f"x / |x| differs by up to {abs(outputs['y'] - y).max():.3g}"
         if abs(outputs["grad_x"] - right).max() > 0.02 * abs(right).max():
-            return "the gradient of pixels that are far from 0 is not that of x / |x|: is a part cut off from the graph?"
+            return (
+                "the gradient of pixels that are far from 0 is not that of x / |x|: is a part cut off from the graph?"
+            )
         if not numpy.isfinite(outputs["grad_of_black"]).all():
             return "the gradient of a float32 image with black rows is not finite"
         return None
