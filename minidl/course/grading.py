@@ -42,7 +42,7 @@ from minidl.course.workers import (
     Worker,
     WorkerError,
     free_users,
-    hide_memory,
+    guard,
     read_outcome,
     remove_files_of,
     remove_folder,
@@ -52,6 +52,7 @@ from minidl.course.workers import (
 SEEDS = 5  # tried for inputs on which the solution passes: a training may fail by chance
 STOPPED_CHECKS = 2  # of a task that may run out of time before the rest of it is not run
 FOR_ONE = 240.0  # seconds that the checks of one submission may take
+SLACK = 3  # times the processor time of a check that may pass on the clock: the machine has other things to do
 FILES = {False: "checks.py", True: "hidden_checks.py"}
 
 
@@ -128,6 +129,7 @@ class Grader:
     jobs        submissions at a time
     memory      MB for the code of one
     seconds     for the checks of one
+    patience    seconds on the clock that every check may take, however little processor time it needs
     """
 
     assignment: Assignment
@@ -135,6 +137,7 @@ class Grader:
     jobs: int = 1
     memory: int = 2000
     seconds: float = FOR_ONE
+    patience: float = 10.0
     notes: list[str] = field(default_factory=list)  # for staff
 
     def __enter__(self) -> Grader:
@@ -142,7 +145,7 @@ class Grader:
             raise AssignmentError("grading needs Linux or macOS: on Windows use WSL, or bundle --gradescope")
         if self.assignment.root != LIBRARY:
             raise AssignmentError(f"the library that runs this is not {self.assignment.root}: it has other answers")
-        hide_memory()
+        guard()
         self._folder = tempfile.TemporaryDirectory(prefix="minidl-grading-", ignore_cleanup_errors=True)
         self.work = Path(self._folder.name)
         self.work.chmod(0o711)
@@ -383,7 +386,7 @@ class _Run:
             if self.worker is None:
                 self.worker = self.grader.worker(self.tree, self.scratch, self.user)
                 self.worker.ready()
-            answer = self.worker.run(job, 2 * twice * check.seconds + 5)
+            answer = self.worker.run(job, max(self.grader.patience, SLACK * twice * check.seconds))
         except WorkerError as error:
             printed = self.worker.text() if self.worker is not None else ""
             self.close()
@@ -419,14 +422,15 @@ def _put(tree: Path, answer: Answer) -> str | None:
     """Put one body into the tree; None, or why that cannot be."""
     path = tree / answer.file
     try:
-        changed = blanks.put(path.read_text(encoding="utf-8"), answer.symbol, answer.source, answer.file)
-        write_text(path, changed)
+        changed = blanks.put(path.read_text(encoding="utf-8"), answer.symbol, answer.source, answer.file).encode()
     except blanks.BlankError as error:
         return str(error)
     except UnicodeEncodeError:
         return f"{answer.symbol}: characters that no file can hold"
-    for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
-        compiled.unlink()
+    for outdated in (path, *(path.parent / "__pycache__").glob(f"{path.stem}.*.pyc")):
+        outdated.unlink()
+    path.write_bytes(changed)
+    path.chmod(0o644)
     return None
 
 
@@ -434,7 +438,8 @@ def _own_tree(pristine: Path, folder: Path, user: int | None) -> Path:
     """A copy of the release that only `user` can read, with a folder beside it that it may write to."""
     folder.mkdir(mode=0o750)
     tree, scratch = folder / "tree", folder / "scratch"
-    shutil.copytree(pristine, tree, copy_function=shutil.copy)
+    # Links are as good as copies to whoever may not write to them; `_put` replaces files, and never writes into one.
+    shutil.copytree(pristine, tree, copy_function=shutil.copy if user is None else os.link)
     scratch.mkdir(mode=0o700)
     if user is not None:
         os.chown(folder, 0, user)

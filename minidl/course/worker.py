@@ -34,7 +34,7 @@ MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000  # linux/mount.h
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 ANSWERS = ("minidl", "architectures", "assignments", "tests", "build", ".git")  # where they may be, in a checkout
 SHARED_FOLDERS = (Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"))
-GRACE = 2  # seconds of processor time that the kernel allows beyond a check's limit, for reading and writing the files
+GRACE = 1  # seconds of processor time that the kernel allows beyond a check's limit, for reading and writing the files
 
 
 def main() -> None:

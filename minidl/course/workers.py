@@ -12,6 +12,7 @@ import io
 import json
 import math
 import os
+import random
 import select
 import shutil
 import signal
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -37,7 +39,8 @@ LARGEST_OUTPUT = 200 * 2**20  # bytes of all arrays of one check
 LARGEST_WORDS = 100_000  # bytes of the other file
 KEPT_PRINT = 4000  # bytes of what the code prints in one check; the rest is thrown away
 START = 60.0  # seconds in which a worker must have imported the tree
-FIRST_USER = 61_000  # workers of root run as users that nobody else is
+USERS = range(30_000, 60_000)  # drawn from these: numbers that two graders on one machine hardly both draw
+PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36  # linux/prctl.h
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM")}
 SHARED_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # where any user may leave files
 
@@ -169,6 +172,8 @@ class Worker:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.kill()
         self.process.wait()
+        if self.limits.user is not None:
+            _clear_away(self.limits.user)
         for stream in (self.process.stdin, self.process.stdout):
             assert stream is not None
             with contextlib.suppress(OSError):
@@ -268,8 +273,8 @@ def free_users(count: int) -> list[int | None]:
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         return [None] * count
     assert pwd is not None
-    taken = {entry.pw_uid for entry in pwd.getpwall()} | set(_users_of_processes())
-    users = [number for number in range(FIRST_USER, FIRST_USER + 1000 + count) if number not in taken][:count]
+    taken = {entry.pw_uid for entry in pwd.getpwall()} | {owner for _, owner in _owners()}
+    users = random.SystemRandom().sample([number for number in USERS if number not in taken], count)
     probe = [sys.executable, "-I", "-c", f"import os; os.setgroups([]); os.setgid({users[0]}); os.setuid({users[0]})"]
     works = subprocess.run(probe, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
     return [*users] if works else [None] * count
@@ -301,27 +306,33 @@ def places_of_answers() -> list[Path]:
     return sorted({here, *(Path(entry).resolve() for entry in sys.path if (Path(entry) / "minidl").is_dir())})
 
 
-def hide_memory() -> None:
-    """On Linux: no other process of this user may read this one's memory, in which the answers are."""
+def guard() -> None:
+    """On Linux: no other process of this user may read this one's memory, in which the answers are; and what is left of
+    workers whose own parent is gone comes to this process, which clears it away.
+    """
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(4, 0)  # PR_SET_DUMPABLE
+            libc = ctypes.CDLL(None)
+            libc.prctl(PR_SET_DUMPABLE, 0)
+            libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def _end_all_of(user: int) -> None:
-    """Kill every process of a user that is a worker's alone."""
-    code = "import os, signal; os.kill(-1, signal.SIGKILL)"
+    """Kill every process of a user that is a worker's alone: from a process that is this user's, and is not killed."""
+    code = f"import os, signal; os.setgroups([]); os.setgid({user}); os.setuid({user}); os.kill(-1, signal.SIGKILL)"
+    command = [sys.executable, "-I", "-S", "-c", code]
     with contextlib.suppress(OSError, subprocess.SubprocessError):
-        subprocess.run(
-            [sys.executable, "-I", "-S", "-c", code],
-            user=user,
-            group=user,
-            extra_groups=[],
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=30,
-        )
+        subprocess.run(command, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
+
+
+def _clear_away(user: int) -> None:
+    """Wait until no process of the user is left. The dead count as long as nobody has asked for their status."""
+    end = time.monotonic() + 10
+    while sys_has_proc and time.monotonic() < end and (left := _processes_of(user)):
+        for process in left:
+            with contextlib.suppress(OSError):  # a child of another process, which will ask
+                os.waitpid(process, os.WNOHANG)
+        time.sleep(0.01)
 
 
 def _end_descendants(worker: int) -> None:
@@ -353,13 +364,17 @@ def _parents() -> dict[int, int]:
     return parents
 
 
-def _users_of_processes() -> list[int]:
-    users = []
+def _processes_of(user: int) -> list[int]:
+    """The processes of a user, the dead ones as well."""
+    return [process for process, owner in _owners() if owner == user]
+
+
+def _owners() -> Iterator[tuple[int, int]]:
+    """Every process, and its user."""
     for entry in os.listdir("/proc") if sys_has_proc else ():
         if entry.isdigit():
             with contextlib.suppress(OSError):
-                users.append(os.stat(f"/proc/{entry}").st_uid)
-    return users
+                yield int(entry), os.stat(f"/proc/{entry}").st_uid
 
 
 def _processes(user: int | None) -> int:
@@ -369,9 +384,8 @@ def _processes(user: int | None) -> int:
     if not sys_has_proc or not hasattr(os, "getuid"):
         return 4000
     count = 0
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
+    for process, owner in _owners():
+        if owner == os.getuid():
             with contextlib.suppress(OSError):
-                if os.stat(f"/proc/{entry}").st_uid == os.getuid():
-                    count += len(os.listdir(f"/proc/{entry}/task"))
+                count += len(os.listdir(f"/proc/{process}/task"))
     return count

@@ -12,7 +12,7 @@ def leaky(positive, slope):
     return apart(LeakyReLU, positive, negative_slope=slope)
 
 
-@check("9.1", points=2)
+@check("9.1", points=2, seconds=1)
 class LeakyGradient:
     """dx of a leaky ReLU"""
 
@@ -26,7 +26,7 @@ class LeakyGradient:
         return {"grad_x": numpy.where(x > 0, grad_output, slope * grad_output)}
 
 
-@check("9.2", points=1, repeat=True)
+@check("9.2", points=1, repeat=True, seconds=1)
 class SoftmaxValues:
     """Rows of a softmax sum to 1"""
 
@@ -40,7 +40,7 @@ class SoftmaxValues:
         return {"y": apart(Softmax).forward(x, dim=dim)}
 
 
-@check("9.2", points=1)
+@check("9.2", points=1, seconds=1)
 class SoftmaxGradient:
     """dx of a softmax"""
 
@@ -54,7 +54,7 @@ class SoftmaxGradient:
         return {"grad_x": apart(Softmax, y, dim=dim).backward(grad_output)}
 
 
-@check("9.3")
+@check("9.3", seconds=1)
 class Gradient:
     """the gradient of the energy of five numbers"""
 

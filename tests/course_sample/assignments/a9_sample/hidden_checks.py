@@ -5,7 +5,7 @@ from minidl.course.checks import check
 SECRET = "a word that stands in the hidden checks alone"
 
 
-@check("9.1")
+@check("9.1", seconds=1)
 class LeakyGradientOfAScalar:
     """dx of a leaky ReLU of an array without axes"""
 

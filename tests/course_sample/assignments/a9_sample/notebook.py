@@ -4,7 +4,6 @@
 
 # %%
 import numpy
-
 from assignments.a9_sample.energy import energy, gradient
 
 x = numpy.array([1.0, 2.0])

@@ -1,9 +1,8 @@
 """The picture at the end: the gradient of the energy along a line."""
 
 import numpy
-from matplotlib.figure import Figure
-
 from assignments.a9_sample.energy import energy, gradient
+from matplotlib.figure import Figure
 
 
 def picture(folder):
