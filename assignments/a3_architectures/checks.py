@@ -43,8 +43,8 @@ class StackKeepsTheSize:
         return {"x": rng.standard_normal((2, 4, 9, 11))}
 
     def call(x):
-        from minidl.course.probes import filled, seen_by
         from assignments.a3_architectures.stacks import stack
+        from minidl.course.probes import filled, seen_by
 
         model = filled(stack([3, 3, 3], 4))
         y, _ = seen_by(model, x)
@@ -118,7 +118,7 @@ class OperationsOfTheLecturesModules:
 
 @check("3.3", points=1)
 class TheLineThatIsCountedTwice:
-    """counted_twice finds the line that a sum has once too often; None where the sum is right, or cannot be explained"""
+    """counted_twice finds the line that a sum has once too often; None where the sum is right, or strange"""
 
     def inputs(rng):
         return {"lines": [70, 11, 302, 25]}
@@ -306,7 +306,7 @@ class HeadInEvaluation:
         return {"scores": numpy.maximum(hidden, 0) @ w2.T + b2, "grad_x": grad_x}
 
 
-# ------------------------------------------------------------------------------------- 3.8 the loss of three classifiers
+# ----------------------------------------------------------------------------------- 3.8 the loss of three classifiers
 
 
 @check("3.8", points=1)
@@ -343,7 +343,6 @@ class BlockWhoseResidualIsZero:
     def call(x):
         from architectures.resnet_cifar import BasicBlock
         from minidl.course.probes import filled, seen_by
-        from minidl import nn
 
         block = filled(BasicBlock(3, 3))
         for parameter in block.bn2.parameters():
@@ -440,7 +439,7 @@ class ProjectionWhereTheShapeChanges:
         return {"parameters": names, "where_nothing_changes": str(shortcut(4, 4, 1)), "y": y, "grad_x": grad_x}
 
 
-# -------------------------------------------------------------------------------------- 3.12 blocks, whatever the shortcut
+# ---------------------------------------------------------------------------------- 3.12 blocks, whatever the shortcut
 
 
 @check("3.12", points=1)
@@ -452,8 +451,8 @@ class BasicBlockTakesItsShortcut:
 
     def call(x, grad_output):
         from architectures import resnet
-        from minidl.course.probes import filled, seen_by
         from minidl import nn
+        from minidl.course.probes import filled, seen_by
 
         original, resnet.shortcut = resnet.shortcut, lambda *shape: None  # without task 3.11
         try:
@@ -476,7 +475,6 @@ class BottleneckWhoseResidualIsZero:
     def call(x):
         from architectures import resnet
         from minidl.course.probes import filled, seen_by
-        from minidl import nn
 
         original, resnet.shortcut = resnet.shortcut, lambda *shape: None  # without task 3.11
         try:
@@ -702,11 +700,12 @@ class DepthHurtsThePlainNetOnly:
                 "the residual one should be below 50 %, the plain one above. Has each kind its own block?"
             )
         if not outputs["residual_end"] < 40:
-            return f"at the end, the residual net has {outputs['residual_end']:.1f} % wrong by error_of: below 40 is expected"
+            end = outputs["residual_end"]
+            return f"at the end, the residual net has {end:.1f} % wrong by error_of: below 40 is expected"
         return None
 
 
-# ------------------------------------------------------------------------------------------------ 3.15 published weights
+# --------------------------------------------------------------------------------------------- 3.15 published weights
 
 
 @check("3.15", points=1)
@@ -741,8 +740,8 @@ class PublishedFileIsLoaded:
 
         import minidl
         from architectures.resnet_cifar import resnet20
-        from minidl.course.probes import filled
         from assignments.a3_architectures.published import load_published
+        from minidl.course.probes import filled
 
         source, model = filled(resnet20(), seed=7).float(), resnet20()
         state = {f"module.{name}": value for name, value in source.state_dict().items() if "num_batches" not in name}

@@ -39,9 +39,9 @@ class OtherStacksAndFields:
         return {"x": rng.standard_normal((1, 3, 8, 7)), "size": int(rng.integers(25, 40))}
 
     def call(x, size):
-        from minidl.course.probes import filled, seen_by
         from assignments.a3_architectures.stacks import measured_field, stack
         from minidl import nn
+        from minidl.course.probes import filled, seen_by
 
         y, _ = seen_by(filled(stack([5, 1], 3)), x)
         nets = {
@@ -240,8 +240,8 @@ class ShortcutOfOddSizes:
 
     def call(x, grad):
         from architectures.resnet_cifar import BasicBlock
-        from minidl.course.probes import seen_by
         from minidl import Tensor
+        from minidl.course.probes import seen_by
 
         y, grad_x = seen_by(BasicBlock(3, 6, stride=2).shortcut, x, grad)
         return {"y": y, "grad_x": grad_x, "y_of_stride_1": BasicBlock(3, 5, stride=1).shortcut(Tensor(x))}
@@ -281,8 +281,8 @@ class DeepNetsOfOtherShapes:
     def call(x):
         from architectures.resnet_cifar import BasicBlock, ResNet
         from assignments.a3_architectures.degradation import deepen
-        from minidl.course.probes import filled, seen_by
         from minidl import nn
+        from minidl.course.probes import filled, seen_by
 
         shallow, deep = (filled(ResNet(BasicBlock, n, 5, 3, 2), seed=n) for n in (2, 3))
         deep.layer2 = nn.Sequential(*deep.layer2, filled(BasicBlock(4, 4), seed=9))
@@ -312,9 +312,9 @@ class OtherFilesAreLoaded:
         from pathlib import Path
 
         import minidl
-        from minidl.course.probes import filled
         from assignments.a3_architectures.published import load_published
         from minidl import nn
+        from minidl.course.probes import filled
 
         def net():
             return nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.Conv2d(3, 2, 1))
@@ -345,4 +345,4 @@ class OtherFilesAreLoaded:
 
     def expected(seed):
         right = {"plain": "loaded, training False", "with_module": "loaded, training False"}
-        return right | {name: "RuntimeError" for name in ("one_missing", "one_too_many", "another_shape")}
+        return right | dict.fromkeys(("one_missing", "one_too_many", "another_shape"), "RuntimeError")

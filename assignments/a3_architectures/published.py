@@ -29,7 +29,7 @@ def load_published(model, path):
     Returns the model. Whatever does not fit is an error, that of `load_state_dict`: nothing is left out silently.
     """
     saved = minidl.load(path)
-    state = saved["state_dict"] if "state_dict" in saved else saved
+    state = saved.get("state_dict", saved)
     model.load_state_dict(without_prefix(state, "module."))
     return model.eval()
 

@@ -24,9 +24,9 @@ def merged(branches):
 def branch_width(cardinality, channels=256, width=64):
     """d, the channels of each of `cardinality` branches, for which all of them together weigh what one bottleneck does.
 
-    One bottleneck with `channels` in and out and `width` inside: 1x1, 3x3, 1x1. A branch is the same with d inside. No
-    biases, no batch norm. Of all d = 1, 2, 3, ... the one whose number of weights is nearest; the smaller of two that are
-    equally near. branch_width(32) is 4, as in ResNeXt-50 (32x4d); branch_width(1) is 64.
+    One bottleneck with `channels` in and out and `width` inside: 1x1, 3x3, 1x1. A branch is the same with d inside.
+    No biases, no batch norm. Of all d = 1, 2, 3, ... the one whose number of weights is nearest; the smaller of two
+    that are equally near. branch_width(32) is 4, as in ResNeXt-50 (32x4d); branch_width(1) is 64.
     """
 
     def weights(d):

@@ -68,7 +68,7 @@ class UnitsInTraining:
 
 @check("4.1", points=1, stride=2)
 class FirstUnitOfAStage:
-    """the first unit of a stage shares its activation: its shortcut, too, starts behind the first batch norm and ReLU"""
+    """the first unit of a stage shares its activation: its shortcut, too, starts behind batch norm and ReLU"""
 
     def inputs(rng):
         return {"x": rng.standard_normal((2, 4, 6, 8))}
@@ -314,8 +314,8 @@ class BlocksAreLeftOut:
             return f"the residual was there in {share:.0%} of the passes, where survival is 70 %"
         if outputs["residual_used"] != is_on.sum():
             return (
-                f"batch norm saw {outputs['residual_used']} batches, and the residual was used in {is_on.sum()}: a block "
-                "that is left out computes nothing, and its averages stay as they are"
+                f"batch norm saw {outputs['residual_used']} batches, and the residual was used in {is_on.sum()}: a "
+                "block that is left out computes nothing, and its averages stay as they are"
             )
         return None
 
@@ -354,7 +354,7 @@ class PathsAreAveraged:
 
 @check("4.5", points=1)
 class PathsAreDropped:
-    """Join in training: the mean of the paths that are left; each dropped with its probability, one left at the least"""
+    """Join in training: the mean of the paths that are left; each dropped with its probability, one always left"""
 
     def inputs(rng):
         return {"passes": 2000, "drop_path": 0.4}
@@ -380,8 +380,8 @@ class PathsAreDropped:
         strange = [y for y in seen if min(abs(y - m) / m for m in means) > 1e-3]
         if strange:
             return (
-                f"from paths of 1, 100 and 10000 came {strange[0]:g}, which is the mean of none of their subsets: divide "
-                "by the number of paths that are left, and scale nothing else"
+                f"from paths of 1, 100 and 10000 came {strange[0]:g}, which is the mean of none of their subsets: "
+                "divide by the number of paths that are left, and scale nothing else"
             )
         nearest = [means[min(means, key=lambda m: abs(y - m))] for y in seen]
         shares = [sum(v in chosen for chosen in nearest) / passes for v in values]
@@ -626,8 +626,8 @@ class ScoresForTheLoss:
             return "nan or infinity comes out"
         if abs(y.sum(axis=1) - 1).max() < 1e-6 and (y >= 0).all():
             return (
-                "every row adds up to 1, so probabilities come out, and the loss of answers that the network is sure of "
-                f"is {outputs['loss_of_its_own_answers']:.2f}. What does F.cross_entropy take? Ask minidl.debug.lint()"
+                "every row adds up to 1, so probabilities come out, and the loss of answers that the network is sure "
+                f"of is {outputs['loss_of_its_own_answers']:.2f}. What does F.cross_entropy take? Ask minidl.debug.lint()"
             )
         if (y <= 0).all():
             return "logarithms of probabilities come out: leave all of it to the loss"
