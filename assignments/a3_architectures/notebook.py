@@ -2,7 +2,8 @@
 # # Assignment 3: Architectures
 #
 # The notebook edition of `README.md`: the same tasks in the same order, with a cell to try each of them. You write
-# the code in the files, not here; after a change, restart the kernel. `make test TASK=3.1` in a terminal is what counts.
+# the code in the files, not here; after a change, restart the kernel. What counts is `make test TASK=3.1` in a
+# terminal.
 #
 # All cells run from top to bottom once the assignment is solved; before that, one stops with
 # `NotImplementedError: Task 3.1: ...`, which is the task to do next.

@@ -627,7 +627,8 @@ class ScoresForTheLoss:
         if abs(y.sum(axis=1) - 1).max() < 1e-6 and (y >= 0).all():
             return (
                 "every row adds up to 1, so probabilities come out, and the loss of answers that the network is sure "
-                f"of is {outputs['loss_of_its_own_answers']:.2f}. What does F.cross_entropy take? Ask minidl.debug.lint()"
+                f"of is {outputs['loss_of_its_own_answers']:.2f}. What does F.cross_entropy take? Ask "
+                "minidl.debug.lint()"
             )
         if (y <= 0).all():
             return "logarithms of probabilities come out: leave all of it to the loss"

@@ -63,7 +63,7 @@ class Hunted(nn.Module):
 
 
 def data():
-    """The digits, brought back to 0..1: images (N, 1, 8, 8) with black corners, and labels; for training, for testing."""
+    """The digits, brought back to 0..1: images (N, 1, 8, 8) with black corners, and labels; to train, to test."""
     train, test = Digits(train=True, size=8), Digits(train=False, size=8)
     return [(split.denormalize(split.tensors[0]), split.tensors[1]) for split in (train, test)]
 
