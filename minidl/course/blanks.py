@@ -100,10 +100,10 @@ def hollow(source: str, symbol: str | None, message: str) -> str:
     return "\n".join(lines)
 
 
-def body(source: str, symbol: str) -> str | None:
+def body(source: str, symbol: str, file: str = "the file") -> str | None:
     """The lines of the body of `symbol`, without its docstring; None while it is blank. BlankError as `find`."""
     source = _unix(source)
-    node = find(parse(source), symbol)
+    node = find(parse(source, file), symbol)
     if is_blank(node):
         return None
     lines = source.split("\n")

@@ -50,6 +50,10 @@ def difference(
         return _with_hint(text, actual, expected, hint) if "hint" not in wrong else f"{text}\n  {wrong}"
     errors = relative_errors(actual, expected, atol)
     if not (errors > rtol).any():
+        if _narrowed(actual) and not _narrowed(expected):
+            return (
+                f"{name} is right to 7 digits only\n  hint: every value is a float32 number: a hidden cast on the way"
+            )
         return None
     if not actual.ndim:
         text = f"{name} is wrong: {_number(actual)} came back, {_number(expected)} is expected"
@@ -76,6 +80,14 @@ def _wrong_dtype(actual: numpy.ndarray, expected: numpy.ndarray) -> str:
     return ""
 
 
+def _narrowed(array: numpy.ndarray) -> bool:
+    """True where a float64 array holds nothing but float32 numbers, and not only zeros."""
+    if array.dtype != numpy.float64 or not array.ndim or not array.any():
+        return False
+    with numpy.errstate(over="ignore"):
+        return bool((array.astype("float32") == array)[numpy.isfinite(array)].all())
+
+
 def _with_hint(text: str, actual: Any, expected: Any, options: dict[str, Any]) -> str:
     hint = _hint(actual, expected, options)
     return text if hint is None else f"{text}\n  hint: {hint}"
@@ -84,7 +96,11 @@ def _with_hint(text: str, actual: Any, expected: Any, options: dict[str, Any]) -
 def _hint(actual: Any, expected: Any, options: dict[str, Any]) -> str | None:
     if actual is not None and (actual.dtype.kind not in "fiub" or expected.dtype.kind not in "fiub"):
         return None
-    return diagnose(actual, expected.astype(float) if expected.dtype.kind != "f" else expected, **options)
+    hint = diagnose(actual, expected.astype(float) if expected.dtype.kind != "f" else expected, **options)
+    if hint is not None and actual is not None and actual.shape != expected.shape:  # the shapes are told already
+        hint = hint.removeprefix(f"the gradient has shape {actual.shape}, its input has shape {expected.shape}")
+        hint = hint.lstrip(":, ").removeprefix("which is ") or None
+    return hint
 
 
 def _words(name: str, actual: numpy.ndarray, expected: numpy.ndarray) -> str:

@@ -74,7 +74,7 @@ def collect(tree: Tree) -> tuple[Submission, list[str]]:
         path = tree.root / blank["file"]
         try:
             source = read_source(path, blank["file"])
-            text = blanks.body(source, blank["symbol"])
+            text = blanks.body(source, blank["symbol"], blank["file"])
         except blanks.BlankError as error:
             problem = f"task {blank['task']}, {blank['symbol']}: {error}"
             if problem not in problems:

@@ -1,0 +1,181 @@
+"""A check: what it takes for right, and the words that a student reads where it is wrong."""
+
+import itertools
+
+import numpy
+import pytest
+
+from minidl.course.calling import Outcome, call_checked, pack, unpack
+from minidl.course.checks import FAILED, PASSED, WAITS, check
+from minidl.course.comparing import difference, relative_errors
+
+RNG = numpy.random.default_rng(0)
+COUNTER = itertools.count(1.0)
+X = RNG.standard_normal((3, 4))
+
+
+def made(call, *, inputs=None, task="2.3", **settings):
+    """A check of one call."""
+    parts = {name: settings.pop(name) for name in ("expected", "verify") if name in settings}
+    space = {"__doc__": "a doubled array\n\nmore", "inputs": lambda rng: inputs or {"x": X}, "call": call, **parts}
+    return check(task, **settings)(type("Doubled", (), space))
+
+
+def result(call, right=lambda x: {"y": 2 * x}, **settings):
+    one = made(call, **settings)
+    inputs = one.inputs()
+    expected = pack(right(**unpack(inputs))) if one.compares else None
+    return one.judge(call_checked(one.call, inputs, one.repeat), inputs, expected)
+
+
+def test_what_is_right_passes():
+    assert result(lambda x: {"y": x + x}).status == PASSED
+    assert made(lambda x: {"y": x + x}).sentence == "a doubled array"
+
+
+# Each row of the table of hints in the design of the kit, as far as values alone show it.
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda x: {"y": -2 * x}, ["-1 x expected everywhere", "the sign is wrong"]),
+        (lambda x: {"y": 4 * x}, ["2 x expected everywhere"]),
+        (lambda x: {"y": x}, ["0.5 x expected everywhere", "average twice"]),
+        (lambda x: {"y": 2 * x / 3}, ["3 is the batch size", "a mean where a sum is meant"]),
+        (lambda x: {"y": 2 * x.T}, ["wrong shape: (4, 3) came back, (3, 4) is expected", "transpose"]),
+        (lambda x: {"y": 2 * x[:, ::-1]}, ["flipped over axis -1"]),
+        (lambda x: {"y": 0 * x}, ["y = 0 everywhere"]),
+        (lambda x: {"y": None}, ["y is None", "is the branch reached"]),
+        (lambda x: {"z": x}, ["y did not come back"]),
+        (
+            lambda x: {"y": numpy.tile(2 * x, (5, 1, 1)) / 5},
+            ["the broadcast shape: sum over axes (0,) (the sum is right)"],
+        ),
+        (lambda x: {"y": (2 * x).astype("float32")}, ["float32 came back for float64", "hidden cast"]),
+        (
+            lambda x: {"y": (2 * x).astype("float32").astype(float)},
+            ["right to 7 digits only", "every value is a float32 number"],
+        ),
+        (lambda x: {"y": numpy.where(x > 1, numpy.nan, 2 * x)}, ["nan in"]),
+        (lambda x: {"y": (2 * x).round().astype(int)}, ["int64 came back", "integer dtype"]),
+        (lambda x: {"y": x.__imul__(2)}, ["x was changed in place"]),
+        (lambda x: {"y": 2 * x + next(COUNTER)}, ["a second call", "not seeded"]),
+        (lambda x: {"y": object()}, ["y is object, where an array of numbers should come back"]),
+        (lambda x: 1 / 0, ["ZeroDivisionError: division by zero"]),
+        (lambda x: exit(), ["exit was called"]),
+    ],
+)
+def test_the_words_for_what_is_wrong(call, words):
+    found = result(call, repeat=True, sizes={"the batch size": 3})
+    assert found.status == FAILED
+    for word in words:
+        assert word in found.message, found.message
+
+
+def test_the_worst_place_is_named_with_both_values():
+    wrong = 2 * X
+    wrong[1, 2] += 0.5
+    message = result(lambda x: {"y": wrong}).message
+    assert f"worst at (1, 2): {wrong[1, 2]:.8g} came back, {2 * X[1, 2]:.8g} is expected" in message
+    assert "relative error" in message and "limit 1e-07" in message and "float64 (3, 4), 1 of 12 elements" in message
+
+
+def test_a_blank_of_the_task_fails_and_one_of_another_task_is_waited_for():
+    def blank(task):
+        def call(x):
+            raise NotImplementedError(f"Task {task}: Conv2d.forward, see README.md")
+
+        return call
+
+    own, other = result(blank("2.3")), result(blank("1.5"))
+    assert (own.status, own.message) == (FAILED, "not written yet: Task 2.3: Conv2d.forward, see README.md")
+    assert (other.status, other.waits_for, other.points) == (WAITS, "1.5", 0)
+
+
+def test_what_is_right_but_slow_fails():
+    one = made(lambda x: {"y": 2 * x}, seconds=0.1)
+    inputs = one.inputs()
+    found = one.judge(Outcome({"y": 2 * X}, seconds=0.3), inputs, {"y": 2 * X})
+    assert (
+        found.status == FAILED
+        and "right, but too slow: 0.3 s of processor time, and the limit is 0.1 s" in found.message
+    )
+
+
+def test_verify_judges_alone_unless_something_is_expected_too():
+    def verify(outputs, x):
+        return None if outputs["y"].shape == x.shape else "another shape"
+
+    assert result(lambda x: {"y": 7 * x}, verify=verify).status == PASSED
+    assert result(lambda x: {"y": x[0]}, verify=verify).message == "another shape"
+    both = result(lambda x: {"y": 7 * x}, verify=verify, expected=lambda x: {"y": 2 * x})
+    assert both.status == FAILED and "y is wrong" in both.message
+
+
+def test_a_verify_that_fails_itself_is_a_failed_check():
+    found = result(lambda x: {"y": x}, verify=lambda outputs, x: outputs["z"])
+    assert (
+        found.status == FAILED and "cannot be judged: KeyError" in found.message and "y float64 (3, 4)" in found.message
+    )
+
+
+def test_a_sentence_for_one_output():
+    found = result(lambda x: {"y": x}, hints={"y": "twice, not once"})
+    assert found.message.endswith("hint: twice, not once")
+
+
+def test_an_independent_expectation_is_what_the_library_is_held_to():
+    right = made(lambda x: {"y": x + x}, expected=lambda x: {"y": 2 * x})
+    wrong = made(lambda x: {"y": x * x}, expected=lambda x: {"y": 2 * x})
+    assert right.run().status == PASSED and wrong.run().status == FAILED
+
+
+@pytest.mark.parametrize(
+    "space, settings, words",
+    [
+        ({"call": len}, {}, "'inputs' is missing"),
+        ({"inputs": len, "call": len, "helper": len}, {}, "'helper' is no part of a check"),
+        ({"inputs": len, "call": len}, {"pading": 1}, "'pading' is no setting"),
+        ({"inputs": len, "call": len}, {"points": 0.5}, "points = 0.5 must be a whole number"),
+        ({"inputs": len, "call": len, "__doc__": None}, {}, "the docstring is missing"),
+    ],
+)
+def test_what_is_no_check_is_refused(space, settings, words):
+    with pytest.raises(TypeError, match=words):
+        check("1.1", **settings)(type("Bad", (), {"__doc__": "a sentence", **space}))
+
+
+def test_only_what_an_npz_holds_travels():
+    assert unpack(pack({"n": 3, "f": 0.5, "s": "relu", "b": True})) == {"n": 3, "f": 0.5, "s": "relu", "b": True}
+    with pytest.raises(TypeError, match="bias is NoneType"):
+        pack({"bias": None})
+
+
+# ---------------------------------------------------------------------------------------------------- the comparison
+
+
+def test_small_elements_beside_large_ones_are_measured_against_a_hundredth_of_the_largest():
+    expected = numpy.array([1.0, 1e-9])
+    assert relative_errors(numpy.array([1.0, 2e-9]), expected).max() == pytest.approx(1e-9 / 0.01)
+    assert relative_errors(numpy.array([1.0, 0.5]), expected).max() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("value", [numpy.inf, -numpy.inf, numpy.nan])
+def test_infinite_and_nan_are_right_where_they_are_expected_only(value):
+    expected = numpy.array([value, 1.0])
+    assert not relative_errors(expected, expected).any()
+    assert relative_errors(numpy.array([2.0, 1.0]), expected)[0] == numpy.inf
+    assert relative_errors(expected, numpy.array([2.0, 1.0]))[0] == numpy.inf
+
+
+def test_zero_is_compared_absolutely():
+    options = {"rtol": 1e-7, "atol": 1e-12}
+    assert difference("y", numpy.array([1e-13, 0.0]), numpy.zeros(2), **options) is None
+    assert "y is wrong" in difference("y", numpy.array([1e-9, 0.0]), numpy.zeros(2), **options)
+
+
+def test_a_wrong_element_is_found_among_a_million():
+    expected = RNG.standard_normal(1_000_000)
+    actual = expected.copy()
+    actual[77] *= 1 + 1e-5
+    assert "worst at (77,)" in difference("y", actual, expected, rtol=1e-7, atol=1e-12)
+    assert difference("y", expected * (1 + 1e-9), expected, rtol=1e-7, atol=1e-12) is None
