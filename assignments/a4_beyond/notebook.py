@@ -67,9 +67,7 @@ print(Bottleneck(16, 8, 32, 4, 2).conv2)
 
 # %%
 survival = linear_decay(54, 0.5)
-print(
-    f"ResNet-110: the first block survives with {survival[0]:.3f}, the last with {survival[-1]}; {sum(survival):.2f} of 54"
-)
+print(f"ResNet-110: {survival[0]:.3f} for the first block, {survival[-1]} for the last; {sum(survival):.2f} are there")
 block, x = StochasticBlock(4, 4, 1, 0.6), minidl.randn(2, 4, 5, 5)
 print("".join("#" if (block(x) != F.relu(x)).any().item() else "." for _ in range(60)), "(# there, . left out)")
 
