@@ -7,7 +7,17 @@ from minidl.course.checks import check
 # ------------------------------------------------------------------------------------------- 3.1 counting a stack
 
 
-@check("3.1", points=1)
+@check(
+    "3.1",
+    points=1,
+    hints={
+        "field_of_three_3x3": "draw it: the outputs of a layer lie side by side, and what they see overlaps",
+        "field_of_one_7x7": "one layer of 7x7 sees 7 pixels",
+        "weights_of_three_3x3": (
+            "in each layer, each of the C filters reads k x k places of C channels; biases are not counted"
+        ),
+    },
+)
 class FieldAndWeightsOfSmallStacks:
     """three 3x3 see as much as one 7x7, with fewer weights: fields, and weights for 64 channels"""
 
@@ -35,7 +45,14 @@ class FieldAndWeightsOfSmallStacks:
 # ------------------------------------------------------------------------------------ 3.2 building a stack, and looking
 
 
-@check("3.2", points=1)
+@check(
+    "3.2",
+    points=1,
+    hints={
+        "shape_of_y": "height and width must stay: how many places does a k x k filter lose at each edge?",
+        "y": "a ReLU stands behind every convolution, the last one too, and nowhere else",
+    },
+)
 class StackKeepsTheSize:
     """stack([3, 3, 3], 4): its weights, and what comes out for an image of 9x11; a ReLU behind each convolution"""
 
@@ -55,7 +72,20 @@ class StackKeepsTheSize:
         }
 
 
-@check("3.2", points=1)
+@check(
+    "3.2",
+    points=1,
+    hints={
+        "one_7x7": (
+            "all parameters 1, backward from one number in the middle; then from the first row that is seen to the "
+            "last, both counted"
+        ),
+        "one_3x5": (
+            "all parameters 1, backward from one number in the middle; then from the first row that is seen to the "
+            "last, both counted"
+        ),
+    },
+)
 class FieldIsMeasured:
     """the measured field of a 7x7, of three 3x3 with ReLUs, and of a 3x5: (rows, columns)"""
 
@@ -71,16 +101,27 @@ class FieldIsMeasured:
         for model in models.values():
             for parameter in model.parameters():  # with these weights all ReLUs are closed: they must become ones
                 nn.init.constant_(parameter, -0.5)
-        return {name: list(measured_field(model, 2, size)) for name, model in models.items()}
+        fields = {name: measured_field(model, 2, size) for name, model in models.items()}
+        return {name: f"{rows} rows, {columns} columns" for name, (rows, columns) in fields.items()}
 
     def expected(size):
-        return {"one_7x7": [7, 7], "three_3x3": [7, 7], "one_3x5": [3, 5]}
+        return {"one_7x7": "7 rows, 7 columns", "three_3x3": "7 rows, 7 columns", "one_3x5": "3 rows, 5 columns"}
 
 
 # ------------------------------------------------------------------------------------- 3.3 the price of a module
 
 
-@check("3.3", points=1)
+@check(
+    "3.3",
+    points=1,
+    hints={
+        "lines_of_naive": "a line: height x width x filters x (k x k places) x (channels that a filter reads)",
+        "lines_with_bottlenecks": (
+            "which channels does each of the six convolutions read? The order: 1x1, 3x3 reduce, 3x3, 5x5 reduce, "
+            "5x5, pool proj"
+        ),
+    },
+)
 class OperationsOfTheLecturesModules:
     """the lecture's naive module, 854,196,224 multiply-adds, and the one with bottlenecks, line by line"""
 
@@ -139,30 +180,48 @@ class TheLineThatIsCountedTwice:
 # ------------------------------------------------------------------------------------------------- 3.4 concatenation
 
 
-@check("3.4", points=1)
+@check(
+    "3.4",
+    points=1,
+    hints={
+        "channels_of_a": "the arrays keep their order, and `dim` says along which axis they are joined",
+    },
+)
 class ThreeArraysAreJoined:
-    """Cat.forward joins arrays of 2, 3 and 1 channels along axis 1: their channels come one after the other"""
+    """Cat.forward joins arrays of 2, 3 and 4 channels along axis 1: their channels come one after the other"""
 
     def inputs(rng):
-        return {name: rng.standard_normal((2, c, 3, 4)) for name, c in (("a", 2), ("b", 3), ("c", 1))}
+        return {name: rng.standard_normal((2, c, 3, 5)) for name, c in (("a", 2), ("b", 3), ("c", 4))}
 
     def call(a, b, c):
         from minidl.ops.shape import Cat
 
-        return {"y": Cat().forward(a, b, c, dim=1)}
+        y = Cat().forward(a, b, c, dim=1)
+        return {
+            "shape": list(y.shape),
+            "channels_of_a": y[:, :2],
+            "channels_of_b": y[:, 2:5],
+            "channels_of_c": y[:, 5:],
+        }
 
     def expected(a, b, c):
-        y = numpy.empty((2, 6, 3, 4))
-        y[:, 0:2], y[:, 2:5], y[:, 5] = a, b, c[:, 0]
-        return {"y": y}
+        return {"shape": [2, 9, 3, 5], "channels_of_a": a, "channels_of_b": b, "channels_of_c": c}
 
 
-@check("3.4", points=1)
+@check(
+    "3.4",
+    points=1,
+    hints={
+        "grad_a": "a is 2 channels wide, and its part is the first",
+        "grad_b": "b is 3 channels wide, and its part begins where that of a ends",
+        "grad_c": "c is 4 channels wide, and its part begins where that of b ends",
+    },
+)
 class EveryArrayGetsItsPart:
     """Cat.backward gives each array its own part of the gradient: of the same shape, from the same place"""
 
     def inputs(rng):
-        shapes = {"a": (2, 2, 3, 4), "b": (2, 3, 3, 4), "c": (2, 1, 3, 4), "grad_output": (2, 6, 3, 4)}
+        shapes = {"a": (2, 2, 3, 5), "b": (2, 3, 3, 5), "c": (2, 4, 3, 5), "grad_output": (2, 9, 3, 5)}
         return {name: rng.standard_normal(shape) for name, shape in shapes.items()}
 
     def call(a, b, c, grad_output):
@@ -174,7 +233,7 @@ class EveryArrayGetsItsPart:
         return {"how_many": len(grads)} | {f"grad_{name}": grad for name, grad in zip("abc", grads, strict=False)}
 
     def expected(a, b, c, grad_output):
-        parts = {"grad_a": grad_output[:, 0:2], "grad_b": grad_output[:, 2:5], "grad_c": grad_output[:, 5:6]}
+        parts = {"grad_a": grad_output[:, 0:2], "grad_b": grad_output[:, 2:5], "grad_c": grad_output[:, 5:9]}
         return {"how_many": 3} | parts
 
 
@@ -209,7 +268,16 @@ class BranchesHaveTheirWeights:
         }
 
 
-@check("3.5", points=1)
+@check(
+    "3.5",
+    points=1,
+    hints={
+        "y_of_branch1": "a ReLU stands behind every convolution, the reductions too, and each keeps height and width",
+        "y_of_branch2": "a ReLU stands behind every convolution, the reductions too, and each keeps height and width",
+        "y_of_branch3": "a ReLU stands behind every convolution, the reductions too, and each keeps height and width",
+        "y_of_branch4": "first the max pooling, 3x3 with stride 1 and padding 1, then the 1x1 with its ReLU",
+    },
+)
 class BranchesKeepTheSize:
     """what each branch makes of an image of 5x6: the same height and width, a ReLU behind every convolution"""
 
@@ -228,7 +296,15 @@ class BranchesKeepTheSize:
 # ----------------------------------------------------------------------------------------------- 3.6 Inception runs
 
 
-@check("3.6", points=1)
+@check(
+    "3.6",
+    points=1,
+    hints={
+        "shape": "the branches are joined along the channels, axis 1",
+        "channels_of_the_1x1": "the order is branch1, branch2, branch3, branch4",
+        "channels_of_the_pooling": "the last channels are those of branch4: the pooled x",
+    },
+)
 class NaiveModuleRuns:
     """InceptionNaive gives the channels of its four branches, 1x1, 3x3, 5x5, pooling, one after the other"""
 
@@ -244,7 +320,14 @@ class NaiveModuleRuns:
         return {"shape": list(y.shape)} | {f"channels_of_the_{name}": part for name, part in parts.items()}
 
 
-@check("3.6", points=1)
+@check(
+    "3.6",
+    points=1,
+    hints={
+        "shape": "the branches are joined along the channels, axis 1",
+        "y": "the order is branch1, branch2, branch3, branch4",
+    },
+)
 class ModuleRunsForwardAndBackward:
     """Inception with bottlenecks: its output, and the gradient of its input, to which all four branches add"""
 
@@ -255,14 +338,23 @@ class ModuleRunsForwardAndBackward:
         from architectures.googlenet import Inception
         from minidl.course.probes import filled, seen_by
 
-        y, grad_x = seen_by(filled(Inception(3, 2, 2, 4, 3, 1, 3)), x, grad_output)
-        return {"y": y, "grad_x": grad_x}
+        y, _ = seen_by(filled(Inception(3, 2, 2, 4, 3, 1, 3)), x)
+        if y.shape != grad_output.shape:
+            return {"shape": list(y.shape)}
+        _, grad_x = seen_by(filled(Inception(3, 2, 2, 4, 3, 1, 3)), x, grad_output)
+        return {"shape": list(y.shape), "y": y, "grad_x": grad_x}
 
 
 # ---------------------------------------------------------------------------------------------- 3.7 an auxiliary head
 
 
-@check("3.7", points=1)
+@check(
+    "3.7",
+    points=1,
+    hints={
+        "scores": "the order is pool, conv (with its ReLU), flatten, fc1, ReLU, dropout, fc2",
+    },
+)
 class HeadInEvaluation:
     """AuxiliaryHead in evaluation, where its dropout does nothing: scores for maps of 14x14, and their gradient"""
 
@@ -309,7 +401,16 @@ class HeadInEvaluation:
 # ----------------------------------------------------------------------------------- 3.8 the loss of three classifiers
 
 
-@check("3.8", points=1)
+@check(
+    "3.8",
+    points=1,
+    hints={
+        "grad_main": "the loss of main counts as it is",
+        "grad_aux1": "each auxiliary loss counts by self.weight, and all of them count",
+        "grad_aux2": "each auxiliary loss counts by self.weight, and all of them count",
+        "heads": "1 for main, and self.weight for each auxiliary classifier",
+    },
+)
 class LossOfThreeClassifiers:
     """the loss for scores (main, aux1, aux2) with weight 0.3, its gradients, and what `heads` says of it"""
 
@@ -368,7 +469,16 @@ class BlockWhoseResidualIsZero:
         return None
 
 
-@check("3.9", points=1)
+@check(
+    "3.9",
+    points=1,
+    hints={
+        "y": (
+            "the order is conv1, bn1, ReLU, conv2, bn2, then + x, then ReLU: is a ReLU or a batch norm elsewhere, "
+            "or missing?"
+        ),
+    },
+)
 class BlockInTraining:
     """y and the gradient of x, in training: 3x3, batch norm, ReLU, 3x3, batch norm, plus x, ReLU"""
 
@@ -422,7 +532,14 @@ class ShortcutToMoreChannels:
 # ------------------------------------------------------------------------------------------------- 3.11 a projection
 
 
-@check("3.11", points=1)
+@check(
+    "3.11",
+    points=1,
+    hints={
+        "shape": "with stride 2, 5x7 becomes 3x4",
+        "y": "a 1x1 convolution with the stride, then batch norm, and nothing behind it",
+    },
+)
 class ProjectionWhereTheShapeChanges:
     """shortcut(4, 6, 2): a 1x1 convolution without bias and a batch norm, in an nn.Sequential; None for (4, 4, 1)"""
 
@@ -435,14 +552,32 @@ class ProjectionWhereTheShapeChanges:
 
         model = shortcut(4, 6, 2)
         names = [f"{name} {'x'.join(map(str, p.shape))}" for name, p in model.named_parameters()]
+        same = "None" if shortcut(4, 4, 1) is None else "a module"
+        y, _ = seen_by(filled(model), x)
+        found = {"parameters": names, "where_nothing_changes": same, "shape": list(y.shape)}
+        if y.shape != grad_output.shape:
+            return found
         y, grad_x = seen_by(filled(model), x, grad_output)
-        return {"parameters": names, "where_nothing_changes": str(shortcut(4, 4, 1)), "y": y, "grad_x": grad_x}
+        return found | {"y": y, "grad_x": grad_x}
 
 
 # ---------------------------------------------------------------------------------- 3.12 blocks, whatever the shortcut
 
 
-@check("3.12", points=1)
+@check(
+    "3.12",
+    points=1,
+    hints={
+        "y_with_x_itself": (
+            "the order is conv1, bn1, ReLU, conv2, bn2, then + shortcut, then ReLU; the shortcut takes the x that "
+            "came in"
+        ),
+        "y_with_downsample": (
+            "the order is conv1, bn1, ReLU, conv2, bn2, then + shortcut, then ReLU; the shortcut takes the x that "
+            "came in"
+        ),
+    },
+)
 class BasicBlockTakesItsShortcut:
     """BasicBlock of resnet.py: with x itself, and with a strange module in self.downsample, which it must use"""
 
@@ -498,7 +633,13 @@ class BottleneckWhoseResidualIsZero:
         return None
 
 
-@check("3.12", points=1)
+@check(
+    "3.12",
+    points=1,
+    hints={
+        "y": "the order is conv1, bn1, ReLU, conv2, bn2, ReLU, conv3, bn3, then + shortcut, then ReLU",
+    },
+)
 class BottleneckInTraining:
     """Bottleneck: 1x1, 3x3, 1x1, batch norm behind each, no ReLU before the sum and one behind it; y and grad_x"""
 
@@ -543,7 +684,10 @@ class BlockBecomesTheIdentity:
     def verify(outputs, x):
         for name in ("in_evaluation", "in_training"):
             if (error := abs(outputs[name] - x).max()) > 1e-9:
-                return f"{name.replace('_', ' ')}, block(x) differs from x by up to {error:.3g}"
+                what = name.replace("_", " ")
+                return (
+                    f"{what}, block(x) differs from x by up to {error:.3g}: does F(x) = bn2(...) give anything but 0?"
+                )
         if abs(outputs["before"] - x).max() < 1e-3:
             return "the block was the identity before: its forward (task 3.9) gives x whatever it holds"
         return None
@@ -564,17 +708,26 @@ class DeepNetGivesWhatTheShallowOneGives:
         shallow, deep = (filled(ResNet(BasicBlock, n, 10, 1, 4), seed=n).eval() for n in (1, 3))
         scores = seen_by(shallow, x)[0]
         deepen(shallow, deep)
-        return {"shallow": scores, "deep": seen_by(deep.eval(), x)[0], "shallow_afterwards": seen_by(shallow, x)[0]}
+        copies = deep.state_dict()
+        others = [name for name, value in shallow.state_dict().items() if (copies[name] != value).any().item()]
+        return {
+            "shallow": scores,
+            "deep": seen_by(deep.eval(), x)[0],
+            "shallow_afterwards": seen_by(shallow, x)[0],
+            "not_copied": ", ".join(others),
+        }
 
     def verify(outputs, x):
         shallow, deep = outputs["shallow"], outputs["deep"]
         if abs(shallow - outputs["shallow_afterwards"]).max() > 1e-12:
             return "the shallow net was changed"
         if not numpy.isfinite(deep).all() or abs(shallow - deep).max() > 1e-6 * abs(shallow).max():
-            return (
-                f"the scores of the deep net differ by up to {abs(shallow - deep).max():.3g} (the largest score is "
-                f"{abs(shallow).max():.3g}): the stem (conv1, bn1), the blocks that both have, with their averages "
-                "(buffers), the last layer, and identities for all other blocks: is one of them left out?"
+            names = outputs["not_copied"].split(", ")
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            return f"the scores of the deep net differ by up to {abs(shallow - deep).max():.3g}: " + (
+                f"{', '.join(names[:3])}{more} of the deep net are not those of the shallow one"
+                if outputs["not_copied"]
+                else "all that both nets have was copied, so a block that only the deep one has is no identity"
             )
         return None
 
@@ -582,7 +735,15 @@ class DeepNetGivesWhatTheShallowOneGives:
 # --------------------------------------------------------------------------------------------- 3.14 the experiment
 
 
-@check("3.14", points=1)
+@check(
+    "3.14",
+    points=1,
+    hints={
+        "plain_8": "n blocks in each stage make 6n + 2 layers; plain nets are made of PlainBlocks",
+        "residual_8": "n blocks in each stage make 6n + 2 layers; residual nets are made of BasicBlocks",
+        "for_9_layers": "a depth that is not 6n + 2 is refused",
+    },
+)
 class NetworksOfSomeDepths:
     """network("plain" or "residual", depth): so many layers, the same parameters; ValueError for other depths, kinds"""
 
@@ -606,9 +767,9 @@ class NetworksOfSomeDepths:
                 model = network(kind, depth, 4)
                 matrices = [p for p in model.parameters() if p.ndim > 1]
                 name = f"{kind}_{depth}"
-                found[f"layers_of_{name}"] = len(matrices)
-                found[f"parameters_of_{name}"] = sum(p.numel() for p in model.parameters())
-                found[f"residual_blocks_of_{name}"] = sum(isinstance(m, BasicBlock) for m in model.modules())
+                parameters = sum(p.numel() for p in model.parameters())
+                residual = sum(isinstance(m, BasicBlock) for m in model.modules())
+                found[name] = f"{len(matrices)} layers, {parameters:,} parameters, {residual} residual blocks"
         bad = {"9_layers": ("plain", 9), "10_layers": ("plain", 10), "2_layers": ("residual", 2), "wide": ("wide", 8)}
         return found | {f"for_{name}": refused(*arguments) for name, arguments in bad.items()}
 
@@ -616,13 +777,24 @@ class NetworksOfSomeDepths:
         found = {}
         for kind in ("plain", "residual"):
             for depth, parameters in ((8, 4_934), (14, 11_094), (32, 29_574)):
-                found[f"layers_of_{kind}_{depth}"] = depth
-                found[f"parameters_of_{kind}_{depth}"] = parameters
-                found[f"residual_blocks_of_{kind}_{depth}"] = (depth - 2) // 2 if kind == "residual" else 0
+                blocks = (depth - 2) // 2 if kind == "residual" else 0
+                found[f"{kind}_{depth}"] = f"{depth} layers, {parameters:,} parameters, {blocks} residual blocks"
         return found | {f"for_{name}": "ValueError" for name in ("9_layers", "10_layers", "2_layers", "wide")}
 
 
-@check("3.14", points=1)
+@check(
+    "3.14",
+    points=1,
+    hints={
+        "error_of_a_model_in_training": (
+            "percent, 0 to 100, of the images whose largest score is not that of their label, in evaluation mode"
+        ),
+        "error_of_a_model_in_evaluation": (
+            "percent, 0 to 100, of the images whose largest score is not that of their label"
+        ),
+        "mode_after_it": "the mode that the model was in comes back, whichever it was",
+    },
+)
 class ErrorIsMeasuredInEvaluation:
     """error_of: percent of wrong answers, with the model in evaluation, no graph, and the mode as it was afterwards"""
 
@@ -727,7 +899,16 @@ class PrefixGoesAndNothingElse:
         return {"names": kept, "values": [0, 1, 2, 3], "names_of_the_old_one": names}
 
 
-@check("3.15", points=1)
+@check(
+    "3.15",
+    points=1,
+    hints={
+        "tensors_that_arrived": (
+            "do the names in the file fit those of the model? With strict=False nobody would say so"
+        ),
+        "mode": "batch norm must take its averages, not the statistics of the batch",
+    },
+)
 class PublishedFileIsLoaded:
     """a file with the names and shapes of the published ResNet-20: every tensor arrives, and the model evaluates"""
 
@@ -752,14 +933,20 @@ class PublishedFileIsLoaded:
         arrived = {name: value.numpy() for name, value in loaded.state_dict().items() if "num_batches" not in name}
         right = sum((value == arrived[name.removeprefix("module.")]).all() for name, value in state.items())
         return {
-            "tensors_in_the_file": len(state),
-            "tensors_that_arrived": right,
+            "tensors_that_arrived": f"{right} of {len(state)}",
             "first_filter": arrived["conv1.weight"][0] * factors[0],
             "mode": "training" if loaded.training else "evaluation",
         }
 
 
-@check("3.15", points=1, rtol=1e-5)
+@check(
+    "3.15",
+    points=1,
+    rtol=1e-5,
+    hints={
+        "y": "first x / 255, then minus the mean, then divided by the deviation, those of the channel: (1, C, 1, 1)",
+    },
+)
 class ImagesAsThePublishersNetworkReadThem:
     """normalized: bytes to 0..1, minus the mean and divided by the deviation of each channel, in float32"""
 

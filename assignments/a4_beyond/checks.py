@@ -45,7 +45,16 @@ class UnitWhoseResidualIsZero:
         return None
 
 
-@check("4.1", points=1)
+@check(
+    "4.1",
+    points=1,
+    hints={
+        "y_of_basic": "the order is bn1, ReLU, conv1, bn2, ReLU, conv2, then + x, and nothing behind it",
+        "y_of_bottleneck": (
+            "the order is bn1, ReLU, conv1, bn2, ReLU, conv2, bn3, ReLU, conv3, then + x, and nothing behind it"
+        ),
+    },
+)
 class UnitsInTraining:
     """both units in training: batch norm, ReLU, convolution, again and again, plus x; y and the gradient of x"""
 
@@ -66,7 +75,20 @@ class UnitsInTraining:
         }
 
 
-@check("4.1", points=1, stride=2)
+@check(
+    "4.1",
+    points=1,
+    stride=2,
+    hints={
+        "the_shortcut_of_basic": (
+            "every second pixel in both directions, from (0, 0) on; the new channels are 0 and all behind"
+        ),
+        "y_of_basic": "in the first unit of a stage, one ReLU(bn1(x)) goes into the convolutions and into the shortcut",
+        "y_of_bottleneck": (
+            "in the first unit of a stage, one ReLU(bn1(x)) goes into the convolutions and into the shortcut"
+        ),
+    },
+)
 class FirstUnitOfAStage:
     """the first unit of a stage shares its activation: its shortcut, too, starts behind batch norm and ReLU"""
 
@@ -79,17 +101,22 @@ class FirstUnitOfAStage:
         from minidl.course.probes import filled, seen_by
 
         basic, bottleneck = filled(BasicUnit(4, 6, 2, first=True)), filled(BottleneckUnit(4, 2, 2, first=True))
-        return {
-            "the_shortcut_of_basic": basic.shortcut(Tensor(x)),
-            "y_of_basic": seen_by(basic, x)[0],
-            "y_of_bottleneck": seen_by(bottleneck, x)[0],
-        }
+        shortcut = basic.shortcut(Tensor(x))
+        found = {"the_shortcut_of_basic": shortcut, "y_of_bottleneck": seen_by(bottleneck, x)[0]}
+        return found if shortcut.shape != (2, 6, 3, 4) else found | {"y_of_basic": seen_by(basic, x)[0]}
 
 
 # ------------------------------------------------------------------------------------------------------------ 4.2 wide
 
 
-@check("4.2", points=1)
+@check(
+    "4.2",
+    points=1,
+    hints={
+        "strides": "one of the two 3x3 halves the size, the first; so must the shortcut",
+        "changing": "a batch norm has as many channels as what it normalizes; no convolution has a bias",
+    },
+)
 class WideBlockHasItsLayers:
     """WideBlock(4, 6, 2): names and shapes of its parameters, in any order; no projection where channels stay"""
 
@@ -108,13 +135,21 @@ class WideBlockHasItsLayers:
         return {
             "changing": named(changing),
             "staying": named(staying),
-            "strides": [changing.conv1.stride[0], changing.conv2.stride[0], changing.shortcut.stride[0]],
+            "strides": f"conv1 {changing.conv1.stride[0]}, conv2 {changing.conv2.stride[0]}, "
+            f"shortcut {changing.shortcut.stride[0]}",
             "dropout": changing.dropout.p,
             "shortcut_where_channels_stay": str(staying.shortcut),
         }
 
 
-@check("4.2", points=1)
+@check(
+    "4.2",
+    points=1,
+    hints={
+        "y": "the order is bn1, ReLU, conv1, bn2, ReLU, dropout, conv2, then + x, and nothing behind it",
+        "y_with_projection": "the projection sees ReLU(bn1(x)), as the first convolution does",
+    },
+)
 class WideBlockRuns:
     """WideBlock: x, or the projection of the activated x, is added; y and the gradient of x, without dropout"""
 
@@ -131,7 +166,16 @@ class WideBlockRuns:
         return {"y": y, "grad_x": grad_x, "y_with_projection": z, "grad_x_with_projection": grad_z}
 
 
-@check("4.2", points=1)
+@check(
+    "4.2",
+    points=1,
+    hints={
+        "of_wrn_16_8": (
+            "what is missing, or too much? The projections have 165,888, the last batch norm 1,024, all others "
+            "6,176, and there are 10 biases"
+        ),
+    },
+)
 class ParametersOfWideNets:
     """wide_parameters of WRN-16-8, WRN-28-10 and WRN-40-4, as published; ValueError for a depth that is not 6n + 4"""
 
@@ -156,7 +200,18 @@ class ParametersOfWideNets:
 # --------------------------------------------------------------------------------------------------------- 4.3 ResNeXt
 
 
-@check("4.3", points=1)
+@check(
+    "4.3",
+    points=1,
+    hints={
+        "shape_of_reduce": "all branches read the same x, so their filters stand one below the other",
+        "shape_of_middle": "in a convolution in groups, a filter reads d channels only",
+        "shape_of_expand": (
+            "expand reads the maps of all branches, which lie side by side: which axis is that of the inputs?"
+        ),
+        "y": "do the branches have the same order in all three weights?",
+    },
+)
 class BranchesBecomeGroups:
     """merged: the block with three groups computes what the sum of three branches does"""
 
@@ -172,8 +227,8 @@ class BranchesBecomeGroups:
         arrays = (reduce0, middle0, expand0), (reduce1, middle1, expand1), (reduce2, middle2, expand2)
         reduce, middle, expand = merged([tuple(map(Tensor, branch)) for branch in arrays])
         weights = {"reduce": reduce, "middle": middle, "expand": expand}
-        shapes = {f"shape_of_{name}": list(weight.shape) for name, weight in weights.items()}
-        if [*shapes.values()] != [[6, 5, 1, 1], [6, 2, 3, 3], [7, 6, 1, 1]]:
+        shapes = {f"shape_of_{name}": "x".join(map(str, weight.shape)) for name, weight in weights.items()}
+        if [*shapes.values()] != ["6x5x1x1", "6x2x3x3", "7x6x1x1"]:
             return shapes
         return shapes | {"y": grouped(Tensor(x), reduce, middle, expand, 3)}
 
@@ -186,11 +241,18 @@ class BranchesBecomeGroups:
             windows = numpy.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))
             maps = numpy.maximum(numpy.einsum("nchwkl,fckl->nfhw", windows, middle), 0)
             y = y + numpy.einsum("nchw,fc->nfhw", maps, expand[:, :, 0, 0])
-        shapes = {"reduce": [6, 5, 1, 1], "middle": [6, 2, 3, 3], "expand": [7, 6, 1, 1]}
+        shapes = {"reduce": "6x5x1x1", "middle": "6x2x3x3", "expand": "7x6x1x1"}
         return {f"shape_of_{name}": shape for name, shape in shapes.items()} | {"y": y}
 
 
-@check("4.3", points=1)
+@check(
+    "4.3",
+    points=1,
+    hints={
+        "parameters": "only the 3x3 has groups, which make its filters thinner; there are no biases but batch norm's",
+        "strides": "the stride is on the 3x3 and on the downsample",
+    },
+)
 class BottleneckHasItsLayers:
     """Bottleneck(6, 8, 10, groups=4, stride=2): names and shapes of its parameters; no downsample for (6, 8, 6)"""
 
@@ -204,15 +266,24 @@ class BottleneckHasItsLayers:
             return sorted(f"{name} {'x'.join(map(str, p.shape))}" for name, p in block.named_parameters())
 
         block, same = Bottleneck(*numbers.tolist()), Bottleneck(6, 8, 6, 4)
-        strides = [block.conv1.stride[0], block.conv2.stride[0], block.conv3.stride[0], block.downsample[0].stride[0]]
+        layers = {"conv1": block.conv1, "conv2": block.conv2, "conv3": block.conv3, "downsample": block.downsample[0]}
+        strides = ", ".join(f"{name} {layer.stride[0]}" for name, layer in layers.items())
         return {
             "parameters": named(block),
             "parameters_where_nothing_changes": named(same),
-            "strides_of_conv1_conv2_conv3_downsample": strides,
+            "strides": strides,
         }
 
 
-@check("4.3", points=1)
+@check(
+    "4.3",
+    points=1,
+    hints={
+        "width_of_2_branches": (
+            "C branches, each 1x1, 3x3, 1x1 with d channels inside: how many weights are that? Of all d, the nearest"
+        ),
+    },
+)
 class WidthsOfEqualCost:
     """branch_width: the paper's 1x64d, 2x40d, 4x24d, 8x14d and 32x4d weigh about the same"""
 
@@ -231,7 +302,14 @@ class WidthsOfEqualCost:
 # ------------------------------------------------------------------------------------------------- 4.4 stochastic depth
 
 
-@check("4.4", points=1)
+@check(
+    "4.4",
+    points=1,
+    hints={
+        "first": "l goes from 1 to L, and p_1 is just below 1: the first blocks survive almost always",
+        "last": "for l = L, p is p_L",
+    },
+)
 class SurvivalFalls:
     """linear_decay(54, 0.5): the first block survives almost always, the last with 0.5, 40.25 of 54 on average"""
 
@@ -248,7 +326,15 @@ class SurvivalFalls:
         return {"how_many": 54, "first": 1 - 0.5 / 54, "last": 0.5, "their_sum": 40.25}
 
 
-@check("4.4", points=1)
+@check(
+    "4.4",
+    points=1,
+    hints={
+        "shortcut": "the mean of 2x2 pixels, then zeros behind for the new channels",
+        "y": "in evaluation, ReLU(p F(x) + shortcut): p is with F(x) alone",
+        "y_where_the_shape_changes": "in evaluation, ReLU(p F(x) + shortcut): p is with F(x) alone",
+    },
+)
 class BlockOnAverage:
     """in evaluation the residual is scaled by the survival probability; the shortcut takes means of 2x2 pixels"""
 
@@ -323,7 +409,14 @@ class BlocksAreLeftOut:
 # ------------------------------------------------------------------------------------------------------- 4.5 FractalNet
 
 
-@check("4.5", points=1)
+@check(
+    "4.5",
+    points=1,
+    hints={
+        "in_evaluation": "in evaluation nothing is dropped: the mean of all paths",
+        "in_training_without_drops": "with drop_path 0 nothing is dropped: the mean of all paths",
+    },
+)
 class PathsAreAveraged:
     """Join: the mean of all paths, in evaluation, and in training with drop_path 0; one path alone is itself"""
 
@@ -400,7 +493,17 @@ class PathsAreDropped:
         return None
 
 
-@check("4.5", points=1)
+@check(
+    "4.5",
+    points=1,
+    hints={
+        "path0": "the shortest path comes first: one convolution",
+        "path1": "paths behind the first: the paths of the first half are joined, and go into the second half",
+        "path2": "paths behind the first: the paths of the first half are joined, and go into the second half",
+        "column1_alone": "a column goes through both halves",
+        "column2_alone": "a column goes through both halves",
+    },
+)
 class FractalHasItsPaths:
     """a Fractal of three columns, in evaluation: three paths, of 1, 2 and 4 convolutions; a column asked for alone"""
 
@@ -424,7 +527,18 @@ class FractalHasItsPaths:
 # --------------------------------------------------------------------------------------------------------- 4.6 DenseNet
 
 
-@check("4.6", points=1)
+@check(
+    "4.6",
+    points=1,
+    hints={
+        "shape_of_dense": "x has 5 maps and the layer adds 3",
+        "shape_of_bottleneck": "x has 5 maps and the layer adds 3",
+        "old_maps_of_dense": "x comes first, as it is",
+        "old_maps_of_bottleneck": "x comes first, as it is",
+        "grad_x_of_bottleneck": "x goes two ways, straight on and through the layers: both add to its gradient",
+        "grad_x_of_dense": "x goes two ways, straight on and through the layers: both add to its gradient",
+    },
+)
 class LayersAddTheirMaps:
     """DenseLayer and BottleneckLayer: x comes first and as it is, and behind it the new maps"""
 
@@ -438,9 +552,9 @@ class LayersAddTheirMaps:
         found = {}
         for name, layer in {"dense": DenseLayer(5, 3, 0.0), "bottleneck": BottleneckLayer(5, 3, 0.0)}.items():
             y, grad_x = seen_by(filled(layer), x)
-            found[f"shape_of_{name}"] = list(y.shape)
+            found[f"shape_of_{name}"] = "x".join(map(str, y.shape))
             if y.shape != grad_output.shape:
-                return found
+                continue
             y, grad_x = seen_by(filled(layer), x, grad_output)
             found |= {
                 f"old_maps_of_{name}": y[:, :5],
@@ -450,7 +564,16 @@ class LayersAddTheirMaps:
         return found
 
 
-@check("4.6", points=1)
+@check(
+    "4.6",
+    points=1,
+    hints={
+        "of_densenet_bc_100": (
+            "behind block, transition, block, ...: each layer adds `growth_rate` maps, and no transition follows "
+            "the last block"
+        ),
+    },
+)
 class ChannelsOfDenseNets:
     """dense_channels of DenseNet-BC-100 with k = 12, of DenseNet-121, and of DenseNet-40, whose theta is 1"""
 
@@ -475,7 +598,15 @@ class ChannelsOfDenseNets:
         }
 
 
-@check("4.6", points=1)
+@check(
+    "4.6",
+    points=1,
+    hints={
+        "modules": "the names are norm, relu, conv, drop, pool, in this order",
+        "parameters": "a 1x1 convolution without bias",
+        "y": "the pooling is the mean of 2x2",
+    },
+)
 class TransitionHalves:
     """Transition(6, 3, 0.2): torchvision's names in their order; fewer channels, half the size; y and the gradient"""
 
@@ -514,7 +645,19 @@ class FireHasItsLayers:
         return {"parameters": sorted([*weights, "squeeze.bias 2", "expand1x1.bias 3", "expand3x3.bias 4"])}
 
 
-@check("4.7", points=1)
+@check(
+    "4.7",
+    points=1,
+    hints={
+        "shape": "3 + 4 maps of the size of x: joined along the channels",
+        "maps_of_expand1x1": (
+            "the order is squeeze, ReLU, then both expands beside each other, each with a ReLU; those of 1x1 come first"
+        ),
+        "maps_of_expand3x3": (
+            "the order is squeeze, ReLU, then both expands beside each other, each with a ReLU; those of 1x1 come first"
+        ),
+    },
+)
 class FireRuns:
     """Fire on an image of 5x4: the same size, the maps of the 1x1 filters first, a ReLU behind every convolution"""
 
@@ -526,7 +669,7 @@ class FireRuns:
         from minidl.course.probes import filled, seen_by
 
         y, _ = seen_by(filled(Fire(5, 2, 3, 4)), x)
-        return {"shape": list(y.shape), "maps_of_expand1x1": y[:, :3], "maps_of_expand3x3": y[:, 3:]}
+        return {"shape": "x".join(map(str, y.shape)), "maps_of_expand1x1": y[:, :3], "maps_of_expand3x3": y[:, 3:]}
 
 
 @check("4.7", points=1)
@@ -548,7 +691,15 @@ class FireBackward:
 # ------------------------------------------------------------------------------------------------------------- 4.8 cost
 
 
-@check("4.8", points=1)
+@check(
+    "4.8",
+    points=1,
+    hints={
+        "of_strided": "for one image: numbers in the output x weights of one filter",
+        "of_in_groups": "with two groups a filter reads half of the channels: look at the shape of the weight",
+        "of_row": "a linear layer counts, too",
+    },
+)
 class MultiplyAddsOfSmallNets:
     """multiply_adds of a convolution with stride, of one in groups, of a linear layer, and of the three in a row"""
 
@@ -570,7 +721,19 @@ class MultiplyAddsOfSmallNets:
         return {"of_strided": strided, "of_in_groups": in_groups, "of_row": strided + 720}
 
 
-@check("4.8", points=1)
+@check(
+    "4.8",
+    points=1,
+    hints={
+        "frontier": (
+            "the cheapest first; `bad` costs what `small` does and is worse, `bigger` is as good as `big` and "
+            "costs more"
+        ),
+        "frontier_with_twins": (
+            "`later` costs more and errs less, so nobody beats it; the twins do not beat each other, and keep their order"
+        ),
+    },
+)
 class NobodyBeatsTheFrontier:
     """frontier: the networks that no other one beats, the cheapest first"""
 
@@ -637,7 +800,13 @@ class ScoresForTheLoss:
         return None
 
 
-@check("4.10", points=1)
+@check(
+    "4.10",
+    points=1,
+    hints={
+        "grad_s": "how often is s[n, c] used, and what does each use add? minidl.debug.check tells the same",
+    },
+)
 class GradientOfTheWeights:
     """Weigh.backward: the gradient of x, and that of s, which every pixel of its map adds to"""
 
