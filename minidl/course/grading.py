@@ -13,7 +13,6 @@ from __future__ import annotations
 import compileall
 import contextlib
 import os
-import py_compile
 import secrets
 import shutil
 import sys
@@ -23,6 +22,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
+from importlib.util import cache_from_source
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -155,7 +155,7 @@ class Grader:
         self.manifest = write_tree(self.assignment, self._pristine)
         for extra in ("tests", "Makefile", "README.md", "pyproject.toml", ".gitignore", "release.json"):
             remove_folder(self._pristine / extra)  # only code is run
-        _compile(self._pristine)
+        _compile(self.assignment, self._pristine)
         self._calls = self.work / "calls"
         self._calls.mkdir()
         for hidden, name in FILES.items():
@@ -439,7 +439,7 @@ def _own_tree(pristine: Path, folder: Path, user: int | None) -> Path:
     folder.mkdir(mode=0o750)
     tree, scratch = folder / "tree", folder / "scratch"
     # Links are as good as copies to whoever may not write to them; `_put` replaces files, and never writes into one.
-    shutil.copytree(pristine, tree, copy_function=shutil.copy if user is None else os.link)
+    shutil.copytree(pristine, tree, copy_function=shutil.copy2 if user is None else os.link)
     scratch.mkdir(mode=0o700)
     if user is not None:
         os.chown(folder, 0, user)
@@ -447,9 +447,17 @@ def _own_tree(pristine: Path, folder: Path, user: int | None) -> Path:
     return tree
 
 
-def _compile(tree: Path) -> None:
-    """Compile all files once, in a way that copies with new dates do not undo."""
-    compileall.compile_dir(tree, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+def _compile(assignment: Assignment, tree: Path) -> None:
+    """Compile all files once, for every worker. What the release leaves as it is need not even be compiled once."""
+    for path in tree.rglob("*.py"):
+        source = assignment.source(path.relative_to(tree).as_posix())
+        compiled = Path(cache_from_source(str(source)))
+        if compiled.is_file() and source.read_bytes() == path.read_bytes():
+            shutil.copystat(source, path)  # its date tells Python that the compiled file is still right
+            target = Path(cache_from_source(str(path)))
+            target.parent.mkdir(exist_ok=True)
+            shutil.copyfile(compiled, target)
+    compileall.compile_dir(tree, quiet=2)
     _open(tree)
 
 

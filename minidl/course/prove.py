@@ -21,6 +21,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +69,10 @@ class Mutant:
         return blanks.put(source, self.symbol, text.replace(self.old, self.new)) if text.count(self.old) == 1 else None
 
 
-def prove(assignment: Assignment, graded: bool | None = None) -> Iterator[Proof]:
-    """Every claim in its turn, from the quickest to the slowest.
+def prove(assignment: Assignment, processes: bool = True) -> Iterator[Proof]:
+    """Every claim in its turn, from the quickest to the slowest. `processes=False` leaves out those that start some.
 
-    graded   False leaves out the workers, which need Linux or macOS (if None: wherever they run)
+    AssignmentError where the files themselves are wrong, or the solution fails in the library itself.
     """
     yield _points(assignment)
     with tempfile.TemporaryDirectory() as folder:
@@ -84,8 +85,9 @@ def prove(assignment: Assignment, graded: bool | None = None) -> Iterator[Proof]
     yield solution.touches()
     yield _single_blanks(assignment, solution)
     yield _mutants(assignment, solution)
-    yield _scripts(assignment)
-    if graded if graded is not None else hasattr(os, "fork"):
+    if processes:
+        yield _scripts(assignment)
+    if processes and hasattr(os, "fork"):  # not on Windows, where nothing is graded
         yield from _graded(assignment)
 
 
@@ -133,14 +135,16 @@ def leaks(assignment: Assignment, tree: Path) -> list[str]:
     sizes = {_size(ast.parse(form)) for form in forms.values()}
     computed: dict[str, str] = {}
     for name, text in texts.items():
-        for symbol, form in _forms(text, sizes) if name.endswith(".py") else ():
-            computed.setdefault(form, f"{name}: {symbol}")
-    compact = {name: "\n".join(_code_lines(text)) for name, text in texts.items()}
+        for symbol, size, statements in _functions(text) if name.endswith(".py") else ():
+            if size in sizes:  # of most functions this is all that must be known
+                form = blanks.normalised("\n".join(map(ast.unparse, statements)))
+                computed.setdefault(form, f"{name}: {symbol}")
+    compact = {name: _compact(text) for name, text in texts.items()}
     found = []
     for answer, form in forms.items():
-        if form in computed and len(form) > 40:
+        if form in computed and form.count("\n") >= 2:  # a body of one or two lines may well stand twice
             found.append(f"{answer.symbol}: {computed[form]} computes the same")
-        lines = _code_lines(answer.source)
+        lines = _compact(answer.source).split("\n")
         windows = ["\n".join(lines[i : i + WINDOW]) for i in range(max(1, len(lines) - WINDOW + 1))]
         for name, text in compact.items():
             near = name == answer.file or name.startswith(assignment.path)
@@ -362,26 +366,28 @@ def _alarm() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _code_lines(text: str) -> list[str]:
-    """The lines with code, without spaces and comments at their end."""
+@cache
+def _compact(text: str) -> str:
+    """The lines with code, without spaces and comments at their end. Remembered: releases have most files in common."""
     lines = (re.sub(r"\s#\s.*", "", line) for line in text.replace("\\n", "\n").split("\n"))
-    return [compact for line in lines if (compact := "".join(line.split()).strip('",')) and not compact.startswith("#")]
+    found = ("".join(line.split()).strip('",') for line in lines)
+    return "\n".join(line for line in found if line and not line.startswith("#"))
 
 
 def _size(node: ast.AST) -> int:
     return sum(1 for _ in ast.walk(node))
 
 
-def _forms(source: str, sizes: set[int]) -> Iterator[tuple[str, str]]:
-    """The functions of a file that have the size of an answer: the name, and what it computes."""
+@cache
+def _functions(source: str) -> list[tuple[str, int, list[ast.stmt]]]:
+    """Every function of a file: its name, and the size and the statements of its body. Remembered as well."""
     try:
         tree = blanks.parse(source)
     except blanks.BlankError:
-        return
-
+        return []
+    found = []
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             statements = node.body[1:] if ast.get_docstring(node) else node.body
-            if statements and sum(map(_size, statements)) + 1 in sizes:
-                text = "\n".join(ast.unparse(statement) for statement in statements)
-                yield node.name, blanks.normalised(text)
+            found.append((node.name, sum(map(_size, statements)) + 1, statements))
+    return found

@@ -138,7 +138,8 @@ def become(user: int, needed: list[Path], answers: list[Path]) -> None:
 def seclude(needed: list[Path], answers: list[Path]) -> None:
     """Cover what is not needed, in the view of this process alone."""
     mount(None, Path("/"), MS_REC | MS_PRIVATE)
-    keep = [*needed, *sorted({Path(path).resolve() for path in (sys.prefix, sys.base_prefix)})]
+    pythons = {Path(path) for path in (sys.prefix, sys.base_prefix, *sys.path) if os.path.isdir(path)}
+    keep = [*needed, *sorted({*pythons, *(path.resolve() for path in pythons)} - set(answers))]
     for path in answers:
         for name in ANSWERS:
             cover(path / name, [], "mode=0")

@@ -20,4 +20,5 @@ fi
     "$PYTHON" -m venv "$ROOT/venv"
 }
 "$ROOT/venv/bin/python" -m pip install --quiet --disable-pip-version-check @PACKAGES@
+"$ROOT/venv/bin/python" -m compileall -q "$ROOT/source"
 chmod 700 "$ROOT/source" # the answers: not for the user that submissions run as
