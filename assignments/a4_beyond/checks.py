@@ -730,7 +730,7 @@ class MultiplyAddsOfSmallNets:
             "costs more"
         ),
         "frontier_with_twins": (
-            "`later` costs more and errs less, so nobody beats it; the twins do not beat each other, and keep their order"
+            "`later` costs more and errs less, so nobody beats it; twins do not beat each other, and keep their order"
         ),
     },
 )
