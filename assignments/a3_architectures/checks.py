@@ -212,6 +212,7 @@ class ThreeArraysAreJoined:
     "3.4",
     points=1,
     hints={
+        "returned": "backward gives a tuple with one gradient for each input of forward, also in other operations",
         "grad_a": "a is 2 channels wide, and its part is the first",
         "grad_b": "b is 3 channels wide, and its part begins where that of a ends",
         "grad_c": "c is 4 channels wide, and its part begins where that of b ends",
@@ -229,12 +230,13 @@ class EveryArrayGetsItsPart:
 
         cat = Cat()
         cat.forward(a, b, c, dim=1)
-        grads = tuple(cat.backward(grad_output))
-        return {"how_many": len(grads)} | {f"grad_{name}": grad for name, grad in zip("abc", grads, strict=False)}
+        grads = cat.backward(grad_output)
+        found = {"returned": f"a {type(grads).__name__} of {len(grads)}"}
+        return found | {f"grad_{name}": grad for name, grad in zip("abc", grads, strict=False)}
 
     def expected(a, b, c, grad_output):
         parts = {"grad_a": grad_output[:, 0:2], "grad_b": grad_output[:, 2:5], "grad_c": grad_output[:, 5:9]}
-        return {"how_many": 3} | parts
+        return {"returned": "a tuple of 3"} | parts
 
 
 # ----------------------------------------------------------------------------------------- 3.5 branches of Inception

@@ -808,7 +808,7 @@ class ScoresForTheLoss:
     },
 )
 class GradientOfTheWeights:
-    """Weigh.backward: the gradient of x, and that of s, which every pixel of its map adds to"""
+    """Weigh.backward: the gradient of the maps x, and that of their numbers s"""
 
     def inputs(rng):
         shapes = {"x": (2, 3, 4, 4), "s": (2, 3), "grad_output": (2, 3, 4, 4)}

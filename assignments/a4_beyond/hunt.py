@@ -35,7 +35,7 @@ class Weigh(Function):
 def unit_length(x):
     """x / |x|, where |x| is the root of the sum of squares over the channels, at every pixel by itself.
 
-    x: (N, C, H, W), y the same. A pixel whose channels are all 0 stays 0; so does its gradient a number.
+    x: (N, C, H, W), y the same. A pixel whose channels are all 0 stays 0, and its gradient is a number.
     """
     squares = (x * x).sum(dim=1, keepdim=True)  # (N, 1, H, W)
     return x / (squares + 1e-4).sqrt()
