@@ -122,7 +122,7 @@ print("on the frontier:", ", ".join(frontier(points)), "of", len(SMALL))
 
 # %%
 minidl.manual_seed(0)
-model, (x, y) = hunt.Hunted(), hunt.batch(4)
+model, (x, y) = hunt.Hunted(), hunt.batch(5)
 try:
     with minidl.debug.detect_anomaly():
         F.cross_entropy(model(x), y).backward()

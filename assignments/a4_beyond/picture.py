@@ -51,7 +51,7 @@ def draw(found):
         fontsize=12,
         color=INK,
     )
-    axes = figure.add_axes((0.075, 0.14, 0.72, 0.67))
+    axes = figure.add_axes((0.075, 0.165, 0.72, 0.645))
     steps = [points[key] for key in best]
     axes.plot(
         *zip(*steps, strict=True),
@@ -74,10 +74,9 @@ def draw(found):
     axes.set_yticks(ticks, [f"{tick} %" for tick in ticks])
     axes.set_yticks([], minor=True)
     axes.set_ylim(0.87 * min(e for _, e in points.values()), 1.12 * max(e for _, e in points.values()))
-    axes.set_xlim(0.8 * min(c for c, _ in points.values()), 1.25 * max(c for c, _ in points.values()))
-    costs = [3e4, 1e5, 3e5, 1e6, 3e6]
-    axes.set_xticks(costs, ["30 k", "100 k", "300 k", "1 M", "3 M"])
+    axes.set_xticks([3e4, 1e5, 3e5, 1e6, 3e6], ["30 k", "100 k", "300 k", "1 M", "3 M"])
     axes.set_xticks([], minor=True)
+    axes.set_xlim(0.8 * min(c for c, _ in points.values()), 1.25 * max(c for c, _ in points.values()))
     axes.set_xlabel("Multiply-adds for an image", fontsize=11.5, color=INK, loc="left")
     axes.set_title("Error on 1,037 unseen digits", fontsize=11.5, color=INK, loc="left", pad=10)
     axes.text(
