@@ -11,7 +11,7 @@ BODY = "    grad = 2 * x\n    grad[:-1] += x[1:]  # so\n    grad[1:] += x[:-1]\n
 
 @pytest.mark.parametrize("assignment", [SAMPLE, *all_assignments()], ids=lambda assignment: assignment.name)
 def test_the_checks_pass_what_is_right_and_fail_what_is_wrong(assignment):
-    wrong = {proof.claim: proof.problems for proof in prove(assignment) if proof.problems}
+    wrong = {proof.claim: proof.problems for proof in prove(assignment, thorough=False) if proof.problems}
     assert not wrong, "\n".join(f"{claim}:\n" + "\n".join(problems) for claim, problems in wrong.items())
 
 

@@ -12,7 +12,6 @@ change nothing but that one body: the rest of the syntax tree is compared before
 from __future__ import annotations
 
 import ast
-import copy
 import hashlib
 import io
 import textwrap
@@ -269,10 +268,14 @@ def _indented(text: str, indent: str) -> list[str]:
 
 def _rest(tree: ast.Module, symbols: Iterable[str]) -> str:
     """The syntax tree, as text, with the bodies of these functions left out."""
-    tree = copy.deepcopy(tree)
-    for symbol in symbols:
-        find(tree, symbol).body = []
-    return ast.dump(tree)
+    functions = [find(tree, symbol) for symbol in symbols]
+    bodies = [function.body for function in functions]
+    for function in functions:
+        function.body = []
+    text = ast.dump(tree)
+    for function, statements in zip(functions, bodies, strict=True):
+        function.body = statements
+    return text
 
 
 def _without_comments(source: str) -> str:

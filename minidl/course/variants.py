@@ -16,6 +16,7 @@ import sys
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,7 @@ def varied(path: Path, module: str, changed: str) -> Iterator[None]:
 
     AssignmentError where the change is not inside functions, or one cannot be exchanged.
     """
-    before = ast.parse(path.read_text(encoding="utf-8"))
-    after = ast.parse(changed)
-    names = differing(before, after)
+    names = differing(path.read_text(encoding="utf-8"), changed)
     compiled = compile(changed, str(path), "exec")
     old: list[tuple[types.FunctionType, types.CodeType]] = []
     try:
@@ -51,12 +50,12 @@ def varied(path: Path, module: str, changed: str) -> Iterator[None]:
             function.__code__ = code
 
 
-def differing(before: ast.Module, after: ast.Module) -> list[str]:
-    """The functions and methods, by dotted name, that differ between the trees. AssignmentError where more does."""
-    ours, theirs = _functions(before), _functions(after)
-    if list(ours) != list(theirs) or _frame(before) != _frame(after):
+def differing(before: str, after: str) -> list[str]:
+    """The functions and methods, by dotted name, that differ between two texts. AssignmentError where more does."""
+    (frame, ours), (other_frame, theirs) = _parts(before), _parts(after)
+    if frame != other_frame or list(ours) != list(theirs):
         raise AssignmentError("the change is not inside a function: it cannot be tried")
-    return [name for name in ours if ast.dump(ours[name]) != ast.dump(theirs[name])]
+    return [name for name in ours if ours[name] != theirs[name]]
 
 
 def live(module: str, symbol: str) -> types.FunctionType:
@@ -91,32 +90,25 @@ def recorded(codes: dict[types.CodeType, str]) -> Iterator[set[str]]:
         sys.setprofile(before)
 
 
-def _functions(tree: ast.Module) -> dict[str, FunctionNode]:
-    """Functions of the module and methods of its classes, by dotted name."""
-    found: dict[str, FunctionNode] = {}
+@lru_cache(maxsize=100)
+def _parts(source: str) -> tuple[str, dict[str, str]]:
+    """A file as text of its syntax tree: all but the bodies of its functions, and each function by its dotted name."""
+    tree = ast.parse(source)
+    nodes: dict[str, FunctionNode] = {}
 
     def visit(node: ast.AST, start: str) -> None:
         for inner in ast.iter_child_nodes(node):
             if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 name = f"{start}{inner.name}"
-                found[name if name not in found else f"{name} ({len(found)})"] = inner
+                nodes[name if name not in nodes else f"{name} ({len(nodes)})"] = inner
             elif isinstance(inner, ast.ClassDef):
                 visit(inner, f"{start}{inner.name}.")
 
     visit(tree, "")
-    return found
-
-
-def _frame(tree: ast.Module) -> str:
-    """The tree without the bodies of its functions, as text."""
-    bodies = [(node, node.body) for node in _functions(tree).values()]
-    try:
-        for node, _ in bodies:
-            node.body = []
-        return ast.dump(tree)
-    finally:
-        for node, body in bodies:
-            node.body = body
+    functions = {name: ast.dump(node) for name, node in nodes.items()}
+    for node in nodes.values():
+        node.body = []
+    return ast.dump(tree), functions
 
 
 def _code(module: types.CodeType, symbol: str) -> types.CodeType:
