@@ -210,6 +210,7 @@ class ThreeArraysAreJoined:
 
 @check(
     "3.4",
+    rtol=1e-11,
     points=1,
     hints={
         "returned": "backward gives a tuple with one gradient for each input of forward, also in other operations",

@@ -101,7 +101,7 @@ class OperationsOfOtherModules:
         }
 
 
-@check("3.4", points=1)
+@check("3.4", rtol=1e-11, points=1)
 class ConcatenationAlongEveryAxis:
     """along the first and the last axis, of one array, of four; through minidl.cat and backward"""
 

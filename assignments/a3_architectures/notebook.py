@@ -1,3 +1,5 @@
+"""Assignment 3 as a notebook: a cell to try each task, run by your own code."""
+
 # %% [markdown]
 # # Assignment 3: Architectures
 #

@@ -802,6 +802,7 @@ class ScoresForTheLoss:
 
 @check(
     "4.10",
+    rtol=1e-11,
     points=1,
     hints={
         "grad_s": "how often is s[n, c] used, and what does each use add? minidl.debug.check tells the same",

@@ -310,7 +310,7 @@ class ScoresAsTheLastLayerGivesThem:
         return {"scores": scores, "loss": loss}
 
 
-@check("4.10", points=1)
+@check("4.10", rtol=1e-11, points=1)
 class GradientOfOtherWeights:
     """maps that are not square, one channel, one pixel; through the engine"""
 
