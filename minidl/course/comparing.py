@@ -92,8 +92,8 @@ def _with_hint(text: str, actual: Any, expected: Any, options: dict[str, Any]) -
     hint = _hint(actual, expected, options)
     if hint is None and (options.get("stride") or 1) > 1 and actual.shape == expected.shape:
         hint = (
-            f"no simple pattern. Here the stride is {options['stride']}: if it is right for stride 1, look at the places "
-            "where the stride moves a window, h = oh * stride + kh - padding"
+            f"no simple pattern. Here the stride is {options['stride']}: if it is right for stride 1, look where the "
+            "stride moves a window, h = oh * stride + kh - padding"
         )
     return text if hint is None else f"{text}\n  hint: {hint}"
 

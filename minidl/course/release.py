@@ -30,8 +30,8 @@ ANSWERS = "answers.md"  # to the written questions
 FOR_STAFF = {"hidden_checks.py", "mutants.toml", "staff.md"}
 SKIPPED = {"__pycache__", ".DS_Store", ".ipynb_checkpoints", EXPECTED, ANSWERS}
 HOLLOWED = "left out of this release: it shows an answer"
-EARLIER = """**The last assignment.** In this tree it is solved. `minidl course carry @BEFORE@_submission.json` puts what you
-wrote there in place of that solution, if you prefer to build on your own work.
+EARLIER = """**The last assignment.** In this tree it is solved. `minidl course carry @BEFORE@_submission.json` puts
+what you wrote there in place of that solution, if you prefer to build on your own work.
 
 """
 TEMPLATES = Path(__file__).parent / "templates"
