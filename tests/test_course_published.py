@@ -1,4 +1,4 @@
-"""Task 3.15 with the file that it is about: the published ResNet-20 in the student's loader, where the file is there."""
+"""Task 3.15 with the file that it is about: the published ResNet-20, through the loader of the assignment."""
 
 import pytest
 
