@@ -449,10 +449,11 @@ class BlockWhoseResidualIsZero:
         from minidl.course.probes import filled, seen_by
 
         block = filled(BasicBlock(3, 3))
+        alive = seen_by(block, x)[0]
         for parameter in block.bn2.parameters():
             parameter.data[...] = 0
         y, grad_x = seen_by(block, x, abs(x) + 1)
-        return {"y": y, "grad_x": grad_x}
+        return {"alive": alive, "y": y, "grad_x": grad_x}
 
     def verify(outputs, x):
         y = outputs["y"]
@@ -469,6 +470,8 @@ class BlockWhoseResidualIsZero:
             )
         if abs(outputs["grad_x"] - (abs(x) + 1) * (x > 0)).max() > 1e-9:
             return "the gradient does not come through the shortcut as it is: is x cut off, or scaled?"
+        if abs(outputs["alive"] - y).max() < 1e-3:
+            return "ReLU(x) comes out whatever bn2 gives: are the two convolutions used?"
         return None
 
 
@@ -619,9 +622,10 @@ class BottleneckWhoseResidualIsZero:
             block = filled(resnet.Bottleneck(8, 2))
         finally:
             resnet.shortcut = original
+        alive = seen_by(block, x)[0]
         for parameter in block.bn3.parameters():
             parameter.data[...] = 0
-        return {"y": seen_by(block, x)[0]}
+        return {"alive": alive, "y": seen_by(block, x)[0]}
 
     def verify(outputs, x):
         y = outputs["y"]
@@ -633,6 +637,8 @@ class BottleneckWhoseResidualIsZero:
             return "x comes out as it is, negative numbers too: the last ReLU stands behind the addition"
         if (error := abs(y - numpy.maximum(x, 0)).max()) > 1e-9:
             return f"what comes out differs from ReLU(x) by up to {error:.3g}: the shortcut is added behind bn3"
+        if abs(outputs["alive"] - y).max() < 1e-3:
+            return "ReLU(x) comes out whatever bn3 gives: are the three convolutions used?"
         return None
 
 
