@@ -165,7 +165,7 @@ print("block(x) - x:", abs(block(x) - x).max().item())
 # ## 3.14 The degradation experiment
 #
 # In small: nets of 20 layers, three epochs on 400 digits. The picture has 8 and 44 layers:
-# `python -m minidl course picture a3`
+# `make picture`
 
 # %%
 for (kind, depth), (errors, end) in experiment([20], epochs=3, count=400).items():

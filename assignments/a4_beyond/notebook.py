@@ -105,7 +105,7 @@ print(tuple(fire(minidl.randn(1, 96, 13, 13)).shape), f"with {sum(p.numel() for 
 # ## 4.8 Cost, and who is beaten
 #
 # Two epochs here, narrow networks only; the picture has twelve epochs and three widths:
-# `python -m minidl course picture a4`
+# `make picture`
 
 # %%
 print(f"a Fire on 8x8: {multiply_adds(Fire(16, 4, 8, 8), minidl.zeros(1, 16, 8, 8)):,} multiply-adds")
