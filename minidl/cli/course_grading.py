@@ -81,6 +81,8 @@ def write_each(result: Grade, out: Path, names: Sequence[str]) -> None:
         if name in EACH:
             end, text = EACH[name]
             write(out / name / f"{result.name}{end}", text(result))
+    if result.submission is not None and result.submission.written:
+        write(out / "written" / f"{result.name}.md", result.submission.written)
 
 
 def write(path: Path, text: str) -> None:

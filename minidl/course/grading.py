@@ -118,7 +118,7 @@ class _Drawn:
     check: Check
     inputs: dict[str, numpy.ndarray]
     expected: dict[str, numpy.ndarray] | None
-    file: Path
+    file: str
 
 
 @dataclass
@@ -168,6 +168,7 @@ class Grader:
         _open(self._calls)
         _open(self._inputs)
         self.users = free_users(self.jobs)
+        self._image = None if self.users[0] is not None else _in_memory(self.work)
         self._slots: SimpleQueue[tuple[int, int | None]] = SimpleQueue()
         for slot, user in enumerate(self.users):
             self._slots.put((slot, user))
@@ -187,17 +188,16 @@ class Grader:
             inputs = check.inputs(seed)
             expected, result = check.solution(inputs)
             if result.status == PASSED:
-                path = self._inputs / f"{number}.npz"
-                save_arrays(path, inputs)
-                return _Drawn(check, inputs, expected, path)
+                save_arrays(self._inputs / f"{number}.npz", inputs)
+                return _Drawn(check, inputs, expected, f"{number}.npz")
         raise AssignmentError(f"the solution itself fails {check.name}, with {SEEDS} seeds:\n{result.message}")
 
     def _try_worker(self) -> None:
         """Start a worker as a submission's, and say to staff what its code could read."""
         user = self.users[0]
         folder = self.work / "trial"
-        tree = _own_tree(self._pristine, folder, user)
-        worker = self.worker(tree, folder / "scratch", user)
+        self._own_tree(folder, user)
+        worker = self.worker(folder, user)
         try:
             seen = worker.ready()["seen"]
         except WorkerError as error:
@@ -222,9 +222,34 @@ class Grader:
                 f"folder while you grade: chmod o-rx {seen[0]}"
             )
 
-    def worker(self, tree: Path, scratch: Path, user: int | None) -> Worker:
-        """A new worker in that tree."""
-        return Worker(tree, self._calls, self._inputs, scratch, Limits(memory=self.memory, user=user))
+    def worker(self, folder: Path, user: int | None) -> Worker:
+        """A new worker in the tree in `folder`."""
+        shared = self.work if self._image is None else folder
+        limits = Limits(memory=self.memory, user=user)
+        return Worker(folder / "tree", shared / "calls", shared / "inputs", folder / "scratch", limits)
+
+    def _own_tree(self, folder: Path, user: int | None) -> Path:
+        """A copy of the release that only `user` can read, with a folder beside it that it may write to.
+
+        Where submissions run as our own user, one could spoil what the next are graded with. So all of that comes anew
+        from memory then.
+        """
+        folder.mkdir(mode=0o750)
+        tree, scratch = folder / "tree", folder / "scratch"
+        scratch.mkdir(mode=0o700)
+        if self._image is not None:
+            for path, (data, date) in self._image.items():
+                target = folder / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(data)
+                os.utime(target, ns=(date, date))
+            return tree
+        # Links are as good as copies to whoever may not write to them; `_put` replaces files, it writes into none.
+        shutil.copytree(self._pristine, tree, copy_function=os.link)
+        assert user is not None
+        os.chown(folder, 0, user)
+        os.chown(scratch, user, user)
+        return tree
 
     # ------------------------------------------------------------------------------------------- one submission
 
@@ -269,9 +294,9 @@ class Grader:
         folder = self.work / f"slot-{slot}"
         try:
             remove_folder(folder)
-            tree = _own_tree(self._pristine, folder, user)
+            tree = self._own_tree(folder, user)
             refused, notes = self._fill(tree, submission)
-            run = _Run(self, tree, folder / "scratch", user, began)
+            run = _Run(self, folder, user, began)
             grade = Grade(submission.name, self.assignment, (), tuple(notes), submission=submission)
             try:
                 for task in self.assignment.tasks:
@@ -339,8 +364,8 @@ class Grader:
 class _Run:
     """The checks of one submission, in as few workers as it takes."""
 
-    def __init__(self, grader: Grader, tree: Path, scratch: Path, user: int | None, began: float):
-        self.grader, self.tree, self.scratch, self.user = grader, tree, scratch, user
+    def __init__(self, grader: Grader, folder: Path, user: int | None, began: float):
+        self.grader, self.folder, self.user = grader, folder, user
         self.end = began + grader.seconds
         self.worker: Worker | None = None
 
@@ -372,19 +397,19 @@ class _Run:
     def _check(self, number: int, drawn: _Drawn) -> tuple[Result, bool]:
         """The result, and whether the code ended by itself."""
         check = drawn.check
-        outputs = self.scratch / f"{number}"
+        outputs = self.folder / "scratch" / f"{number}"
         twice = 2 if check.repeat else 1
         job = {
             "file": FILES[check.hidden],
             "check": check.name,
-            "inputs": str(drawn.file),
+            "inputs": drawn.file,
             "outputs": str(outputs),
             "seconds": check.seconds,
             "repeat": check.repeat,
         }
         try:
             if self.worker is None:
-                self.worker = self.grader.worker(self.tree, self.scratch, self.user)
+                self.worker = self.grader.worker(self.folder, self.user)
                 self.worker.ready()
             answer = self.worker.run(job, max(self.grader.patience, SLACK * twice * check.seconds))
         except WorkerError as error:
@@ -434,17 +459,15 @@ def _put(tree: Path, answer: Answer) -> str | None:
     return None
 
 
-def _own_tree(pristine: Path, folder: Path, user: int | None) -> Path:
-    """A copy of the release that only `user` can read, with a folder beside it that it may write to."""
-    folder.mkdir(mode=0o750)
-    tree, scratch = folder / "tree", folder / "scratch"
-    # Links are as good as copies to whoever may not write to them; `_put` replaces files, and never writes into one.
-    shutil.copytree(pristine, tree, copy_function=shutil.copy2 if user is None else os.link)
-    scratch.mkdir(mode=0o700)
-    if user is not None:
-        os.chown(folder, 0, user)
-        os.chown(scratch, user, user)
-    return tree
+def _in_memory(work: Path) -> dict[str, tuple[bytes, int]]:
+    """The files of the clean tree, the calls and the inputs: what is in each, and its date."""
+    found = {}
+    for start, folder in (("tree", work / "closed" / "tree"), ("calls", work / "calls"), ("inputs", work / "inputs")):
+        for path in folder.rglob("*"):
+            if path.is_file():
+                name = f"{start}/{path.relative_to(folder).as_posix()}"
+                found[name] = path.read_bytes(), path.stat().st_mtime_ns
+    return found
 
 
 def _compile(assignment: Assignment, tree: Path) -> None:

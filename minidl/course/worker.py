@@ -31,7 +31,7 @@ from typing import Any
 FILE_SIZE = 256 * 2**20  # bytes of one file
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWNET = 0x00020000, 0x08000000, 0x40000000  # linux/sched.h
 MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000  # linux/mount.h
-PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36  # linux/prctl.h
 ANSWERS = ("minidl", "architectures", "assignments", "tests", "build", ".git")  # where they may be, in a checkout
 SHARED_FOLDERS = (Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"))
 GRACE = 1  # seconds of processor time that the kernel allows beyond a check's limit, for reading and writing the files
@@ -48,20 +48,23 @@ def main() -> None:
     parser.add_argument("--processes", type=int)
     parser.add_argument("--answers", type=Path, nargs="*", default=[])
     arguments = parser.parse_args()
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")  # where the machine runs out of memory, this goes first
     if arguments.user is not None:
         scratch = Path.cwd()
         become(arguments.user, [scratch.parent, arguments.calls, arguments.inputs], arguments.answers)
         os.chdir(scratch)  # the same folder, as it is in the view
+    on_linux(lambda libc: libc.prctl(PR_SET_DUMPABLE, 0))  # nor may what comes from it read its memory
     on_linux(lambda libc: libc.prctl(PR_SET_CHILD_SUBREAPER, 1))  # whoever leaves the group still ends up here
     set_limits(arguments.memory, arguments.processes)
     seen = [str(path) for path in arguments.answers if os.access(path / "minidl" / "__init__.py", os.R_OK)]
     sys.path[:] = [entry for entry in sys.path if not os.path.isdir(os.path.join(entry, "minidl"))]
     sys.path.insert(0, str(arguments.tree))
     with os.fdopen(arguments.control, "w", buffering=1) as control:
-        serve(arguments.calls, control, seen, alone=arguments.user is not None)
+        serve(arguments.calls, arguments.inputs, control, seen, alone=arguments.user is not None)
 
 
-def serve(calls: Path, control: Any, seen: list[str], alone: bool) -> None:
+def serve(calls: Path, inputs: Path, control: Any, seen: list[str], alone: bool) -> None:
     """Answer jobs until standard input ends.
 
     seen    folders with answers that this process can read
@@ -84,7 +87,7 @@ def serve(calls: Path, control: Any, seen: list[str], alone: bool) -> None:
         child = os.fork()
         if child == 0:
             control.close()
-            answer(job, checks[job["file"]], calling)
+            answer(job, checks[job["file"]], inputs, calling)
         _, status, usage = os.wait4(child, 0)
         sweep(child, alone)
         say(status=status, seconds=usage.ru_utime + usage.ru_stime)
@@ -97,7 +100,7 @@ def load(path: Path) -> dict[str, Any]:
     return names
 
 
-def answer(job: dict[str, Any], checks: dict[str, Any], calling: Any) -> None:
+def answer(job: dict[str, Any], checks: dict[str, Any], folder: Path, calling: Any) -> None:
     """In the child: run the check, leave its files, and end."""
     code = 1
     try:
@@ -105,7 +108,7 @@ def answer(job: dict[str, Any], checks: dict[str, Any], calling: Any) -> None:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         limit = math.ceil(job["seconds"] * (2 if job["repeat"] else 1)) + GRACE
         resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
-        inputs = calling.load_arrays(job["inputs"])
+        inputs = calling.load_arrays(folder / job["inputs"])
         outcome = calling.call_checked(checks[job["check"]].call, inputs, job["repeat"])
         sys.stdout.flush()
         if outcome.outputs is not None:
@@ -174,8 +177,6 @@ def mount(source: str | None, target: Path, flags: int, options: str = "") -> No
 
 def set_limits(memory: int, processes: int | None) -> None:
     """Limits for this process and all that come from it; none of them can be raised again."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")  # where the machine runs out, this goes first
     limit("RLIMIT_DATA", memory * 2**20)
     limit("RLIMIT_AS", memory * 2**21 + 2**30)  # libraries and threads reserve much that they never use
     limit("RLIMIT_FSIZE", FILE_SIZE)
