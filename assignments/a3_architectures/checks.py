@@ -858,10 +858,10 @@ class ErrorIsMeasuredInEvaluation:
 
 @check("3.14", points=1, seconds=20)
 class DepthHurtsThePlainNetOnly:
-    """nets of 20 layers after 3 epochs on 400 real digits: the residual one has learnt them, the plain one has not"""
+    """nets of 20 layers after 2 epochs on 400 real digits: the residual one has learnt them, the plain one has not"""
 
     def inputs(rng):
-        return {"depth": 20, "epochs": 3, "count": 400}
+        return {"depth": 20, "epochs": 2, "count": 400}
 
     def call(depth, epochs, count):
         from assignments.a3_architectures.degradation import experiment
@@ -875,14 +875,14 @@ class DepthHurtsThePlainNetOnly:
 
     def verify(outputs, depth, epochs, count):
         plain, residual = outputs["plain_curve"][-1], outputs["residual_curve"][-1]
-        if not residual < 50 < plain:
+        if not residual < 65 < plain:
             return (
                 f"in the last epoch the plain net has {plain:.1f} % wrong and the residual net {residual:.1f} %: "
-                "the residual one should be below 50 %, the plain one above. Has each kind its own block?"
+                "the residual one should be below 65 %, the plain one above. Has each kind its own block?"
             )
-        if not outputs["residual_end"] < 40:
+        if not outputs["residual_end"] < 50:
             end = outputs["residual_end"]
-            return f"at the end, the residual net has {end:.1f} % wrong by error_of: below 40 is expected"
+            return f"at the end, the residual net has {end:.1f} % wrong by error_of: below 50 is expected"
         return None
 
 
