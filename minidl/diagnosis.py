@@ -164,7 +164,7 @@ def _zeros(actual, expected, names):
 
 def _constant_ratio(actual, expected, names, sizes):
     ratio = float((actual * expected).sum() / (expected * expected).sum())
-    if not _close(actual, ratio * expected, 1e-5):
+    if not _close(actual, ratio * expected, 1e-5) or _near(ratio, 1):  # nearly right is no matter of a factor
         return None
     said = f"{names[0]} = {ratio:.6g} x {names[1]} everywhere"
     factor = abs(ratio)

@@ -59,6 +59,8 @@ def test_what_is_right_passes():
         (lambda x: {"y": (2 * x).round().astype(int)}, ["int64 came back", "integer dtype"]),
         (lambda x: {"y": x.__imul__(2)}, ["x was changed in place"]),
         (lambda x: {"y": 2 * x + next(COUNTER)}, ["a second call", "not seeded"]),
+        (lambda x: {"y": 2 * x * (1 + 1e-6 * numpy.sin(x))}, ["right to 6 digits only", "a difference in place"]),
+        (lambda x: {"y": 2 * x + numpy.exp(1000 * x)}, ["inf in"]),
         (lambda x: {"y": object()}, ["y is object, where an array of numbers should come back"]),
         (lambda x: 1 / 0, ["ZeroDivisionError: division by zero"]),
         (lambda x: exit(), ["exit was called"]),

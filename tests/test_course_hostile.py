@@ -130,7 +130,8 @@ def graded(tmp_path_factory):
     energy = paths["a tree in Latin-1"] / "assignments/a9_sample/energy.py"
     energy.write_bytes(energy.read_text().replace("two factors", "zwei Faktoren, h\u00e4ufig").encode("latin-1"))
     (paths["a tree without a file"] / "assignments/a9_sample/energy.py").unlink()
-    with Grader(SAMPLE, jobs=2, memory=600, patience=4) as grader:
+    jobs = 2 if os.geteuid() == 0 else 1  # as one user, each could spoil what is graded beside it
+    with Grader(SAMPLE, jobs=jobs, memory=600, patience=4) as grader:
         grades = dict(grader.grade_all(list(paths.values())))
         yield {name: grades[path] for name, path in paths.items()}, grader
 

@@ -44,7 +44,10 @@ def format_names(text: str) -> list[str]:
 def grade(arguments: argparse.Namespace) -> int:
     """Grade all submissions, write the files, print the summary. 0 when the grading ran, whatever the points."""
     paths = submissions(arguments.submissions)
-    assignment = find_assignment(arguments.assignment or _named_in(paths))
+    name = arguments.assignment or _named_in(paths)
+    if name is None:
+        raise CommandError("no submission says of which assignment it is: add --assignment NAME")
+    assignment = find_assignment(name)
     out = writable_folder(arguments.out)
     jobs = min(arguments.jobs or os.cpu_count() or 1, len(paths))
     names = distinct_names(paths)

@@ -11,12 +11,14 @@ everything expected is 0.)
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy
 
 from minidl.diagnosis import diagnose
 
+ROUGH = 1e-5  # relative error: below it the formula may be right, and the numbers are not
 SMALL = 0.01  # of the largest element: smaller ones are measured against this
 
 
@@ -90,6 +92,9 @@ def _narrowed(array: numpy.ndarray) -> bool:
 
 def _with_hint(text: str, actual: Any, expected: Any, options: dict[str, Any]) -> str:
     hint = _hint(actual, expected, options)
+    if hint is None and actual.shape == expected.shape and (worst := relative_errors(actual, expected).max()) < ROUGH:
+        digits = int(-math.log10(worst))
+        hint = f"right to {digits} digits only: a difference in place of the formula, or float32 on the way?"
     if hint is None and (options.get("stride") or 1) > 1 and actual.shape == expected.shape:
         hint = (
             f"no simple pattern. Here the stride is {options['stride']}: if it is right for stride 1, look where the "

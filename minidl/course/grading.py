@@ -51,6 +51,7 @@ from minidl.course.workers import (
 
 SEEDS = 5  # tried for inputs on which the solution passes: a training may fail by chance
 STOPPED_CHECKS = 2  # of a task that may run out of time before the rest of it is not run
+BUSY = 60  # times that a worker is asked again which could not start a process
 FOR_ONE = 240.0  # seconds that the checks of one submission may take
 SLACK = 3  # times the processor time of a check that may pass on the clock: the machine has other things to do
 FILES = {False: "checks.py", True: "hidden_checks.py"}
@@ -411,13 +412,19 @@ class _Run:
             if self.worker is None:
                 self.worker = self.grader.worker(self.folder, self.user)
                 self.worker.ready()
-            answer = self.worker.run(job, max(self.grader.patience, SLACK * twice * check.seconds))
+            seconds = max(self.grader.patience, SLACK * twice * check.seconds)
+            answer = self.worker.run(job, seconds)
+            for _ in range(BUSY):
+                if not answer.get("busy"):
+                    break
+                time.sleep(0.5)
+                answer = self.worker.run(job, seconds)
         except WorkerError as error:
             printed = self.worker.text() if self.worker is not None else ""
             self.close()
             return Result(check, FAILED, _with_print(str(error), printed)), False
-        seconds = answer.get("seconds")
-        seconds = float(seconds) if isinstance(seconds, (int, float)) else 0.0
+        took = answer.get("seconds")
+        seconds = float(took) if isinstance(took, (int, float)) else 0.0
         outcome = read_outcome(outputs)
         printed = self.worker.text()
         if outcome is None:

@@ -84,7 +84,11 @@ def serve(calls: Path, inputs: Path, control: Any, seen: list[str], alone: bool)
     for line in sys.stdin:
         job = json.loads(line)
         sys.stdout.flush()
-        child = os.fork()
+        try:
+            child = os.fork()
+        except BlockingIOError:  # another submission, which runs as the same user, has used up the processes
+            say(busy=True)
+            continue
         if child == 0:
             control.close()
             answer(job, checks[job["file"]], inputs, calling)
