@@ -702,7 +702,7 @@ class BatchNormBackward:
     },
 )
 class RunningStatistics:
-    """_move_running: the running mean and the unbiased running variance, moved by momentum, in place"""
+    """move_running_statistics: the running mean and the unbiased running variance, moved by momentum, in place"""
 
     def inputs(rng):
         return {
@@ -714,11 +714,11 @@ class RunningStatistics:
 
     def call(running_mean, running_var, mean, variance):
         from minidl import Tensor
-        from minidl.functional.normalization import _move_running
+        from minidl.functional.normalization import move_running_statistics
 
         moved = Tensor(running_mean.copy()), Tensor(running_var.copy())
-        _move_running(*moved, Tensor(mean), Tensor(variance), 8, 0.1)
-        _move_running(None, None, Tensor(mean), Tensor(variance), 8, 0.1)
+        move_running_statistics(*moved, Tensor(mean), Tensor(variance), 8, 0.1)
+        move_running_statistics(None, None, Tensor(mean), Tensor(variance), 8, 0.1)
         return {"running_mean": moved[0].data, "running_var": moved[1].data}
 
 
