@@ -24,6 +24,7 @@ from typing import Any
 
 from minidl import engine
 from minidl.anomaly import detect_anomaly, set_detect_anomaly
+from minidl.backend import copied
 from minidl.errors import explain
 from minidl.events import observers
 from minidl.function import Function as ArrayFunction
@@ -214,7 +215,7 @@ def grad(
                 "Set allow_unused=True if this is the desired behavior.",
             )
         )
-    return tuple(None if captured[edge] is None else Tensor(captured[edge].copy()) for edge in edges)
+    return tuple(None if captured[edge] is None else Tensor(copied(captured[edge])) for edge in edges)
 
 
 def _first_order_only(where: str, create_graph: bool) -> None:

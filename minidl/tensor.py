@@ -590,7 +590,8 @@ class Tensor(_Conversions):
             tensor = reference()
             if tensor is not None:
                 old = tensor._grad
-                tensor._grad = _wrap(gradient.copy() if old is None else old._data + gradient)
+                with backend.on_device_of((gradient,)):
+                    tensor._grad = _wrap(gradient.copy() if old is None else old._data + gradient)
 
         node.keepers = {**node.keepers, index: keep}
 
@@ -1280,7 +1281,7 @@ def root_gradient(where: str, tensor: Tensor, gradient: Any) -> Any:
                 {"tensor": tensor, "gradient": gradient},
             )
         )
-    return gradient._data.copy()  # a leaf keeps it
+    return backend.copied(gradient._data)  # a leaf keeps it
 
 
 def parse_to(args: tuple, kwargs: dict) -> tuple[device | None, numpy.dtype | None]:

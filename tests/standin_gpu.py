@@ -208,6 +208,7 @@ class Module(ModuleType):
 PRELUDE = """
 #include <cmath>
 #include <algorithm>
+#include <omp.h>
 using std::min; using std::max; using std::exp; using std::log; using std::pow; using std::sqrt;
 struct Three { unsigned x, y; };
 static thread_local Three threadIdx;
@@ -223,11 +224,15 @@ extern "C" void run_{name}_packed(unsigned grid_x, unsigned grid_y, {parameters}
     gridDim = {{grid_x, grid_y}};
     for (unsigned by = 0; by < grid_y; by++) for (unsigned bx = 0; bx < grid_x; bx++) {{
         blockIdx = {{bx, by}};
-        {threads}
-        for (unsigned t = 0; t < THREADS; t++) {{ threadIdx = {{t, 0}}; {name}_packed({arguments}, *numbers); }}
+        {threads} {{ threadIdx = {{t, 0}}; {name}_packed({arguments}, *numbers); }}
     }}
 }}
 """
+
+ONE_BY_ONE = "for (unsigned t = 0; t < THREADS; t++)"
+AT_ONCE = (
+    '_Pragma("omp parallel num_threads(THREADS)") for (unsigned t = omp_get_thread_num(), once = 1; once; once = 0)'
+)
 
 
 # Where the kernels are compiled; gone at the end (but for what Windows holds on to).
@@ -290,7 +295,7 @@ class RawModule:
             (body,) = re.findall(rf"__device__ void {name}\(.*?\n\}}", code, re.DOTALL)
             waits = re.search(r"block_\w+\(|row_\w+\(", body)
             arguments = ", ".join(re.findall(r"\* ?(\w+)", parameters))
-            threads = '_Pragma("omp parallel for num_threads(THREADS) schedule(static, 1)")' if waits else ""
+            threads = AT_ONCE if waits else ONE_BY_ONE
             runs.append(RUN.format(name=name, parameters=parameters, arguments=arguments, threads=threads))
             kinds = re.findall(r"(?:const )?(\w[\w ]*?)\*", parameters)
             self.types[f"{name}_packed"] = [DTYPES[aliases.get(kind, kind)] for kind in kinds]

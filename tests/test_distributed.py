@@ -361,6 +361,12 @@ def test_on_the_stand_in_for_a_gpu(one_rank, device):
         numpy.testing.assert_allclose(mean.cpu().numpy(), x.detach().cpu().numpy().mean((0, 2, 3)), rtol=1e-5)
 
 
+def test_sync_batch_norm_of_another_dtype_than_its_parameters(one_rank, monkeypatch):
+    monkeypatch.setattr(one_rank, "size", 2)
+    with pytest.raises(RuntimeError, match=r"same dtype(?s:.*)float64(?s:.*)float32"):
+        nn.SyncBatchNorm(2)(minidl.ones(3, 2, dtype=minidl.float64))
+
+
 def test_sync_batch_norm_alone_is_batch_norm():
     model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.Sequential(nn.BatchNorm2d(3, affine=False)))
     twin = nn.SyncBatchNorm.convert_sync_batchnorm(nn.Sequential(*model))

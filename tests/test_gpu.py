@@ -11,6 +11,7 @@ import pytest
 import minidl
 from minidl import backend
 from minidl.gpu import launch, normalization, random
+from minidl.inspect.trace import unchanged
 from minidl.nn import functional as F
 from tests import standin_gpu
 from tests.op_samples import SAMPLES
@@ -109,6 +110,24 @@ def test_what_a_step_takes_besides_its_operations_on_the_second_gpu(optimizer):
         results.append([to_numpy(each) for each in (*twin.parameters(), norm, right)])
     for here, there in zip(*results, strict=True):
         numpy.testing.assert_allclose(there, here, rtol=1e-5, atol=1e-7)
+
+
+def test_copies_stay_on_their_gpu():
+    x = minidl.tensor([[1.0, -2.0]]).to("cuda:1").requires_grad_()
+    y = x * 3
+    y.retain_grad()
+    for _ in range(2):
+        y.backward(minidl.ones(1, 2).to("cuda:1"), retain_graph=True)
+    (found,) = minidl.autograd.grad(y.sum(), [y])
+    norm = minidl.nn.BatchNorm2d(2).to("cuda:1")
+    with unchanged(norm):
+        norm(minidl.rand(2, 2, 3, 3).to("cuda:1"))
+        inside = norm.running_mean
+        moved = inside.tolist()
+    made = minidl.tensor(x.data), x.clone(), x.grad, y.grad, found, inside, norm.running_mean
+    assert {str(each.device) for each in made} == {"cuda:1"}
+    assert x.grad.tolist() == [[6.0, 6.0]]
+    assert norm.running_mean.tolist() == [0.0, 0.0] != moved
 
 
 def test_sgd_where_its_buffers_are_of_another_kind_than_the_parameters():

@@ -47,6 +47,7 @@ class MPIGroup:
         self.notes = self.MPI.COMM_WORLD.Dup()  # who waits, for the message about a rank that does not come
         self.rank, self.size = self.comm.Get_rank(), self.comm.Get_size()
         self.messages = 0  # begun here: the same number on every rank that has come as far
+        self._unread: list[tuple[numpy.ndarray, list[Any]]] = []
         self._ops = {"sum": self.MPI.SUM, "prod": self.MPI.PROD, "min": self.MPI.MIN, "max": self.MPI.MAX}
         self._forget = end_job_at_uncaught(self)
 
@@ -85,10 +86,12 @@ class MPIGroup:
 
     # ------------------------------------------------------------------------------------------ who does not come
 
-    def tell_that_i_wait(self) -> list[Any]:
-        """A note to every other rank, with how many messages were begun here. Returns what must be kept meanwhile."""
+    def tell_that_i_wait(self) -> None:
+        """A note to every other rank, with how many messages were begun here."""
         note = numpy.array([self.messages])
-        return [self.notes.Isend(note, other) for other in range(self.size) if other != self.rank] + [note]
+        requests = [self.notes.Isend(note, other) for other in range(self.size) if other != self.rank]
+        # Nobody may ever read it, so MPI may read the note for as long as the group is there.
+        self._unread.append((note, requests))
 
     def missing(self) -> list[int]:
         """The ranks that have sent no note, or were not as far as this one when they did."""
@@ -114,13 +117,14 @@ class MPIWork:
         return self._done
 
     def wait(self) -> None:
-        began, notes = time.monotonic(), None
+        began, told = time.monotonic(), False
         while not self.is_completed():
             waited = time.monotonic() - began
             if waited > self._group.timeout:
                 raise DistBackendError(self._nobody_came(waited))
-            if notes is None and waited > self._group.timeout / 2:
-                notes = self._group.tell_that_i_wait()
+            if not told and waited > self._group.timeout / 2:
+                self._group.tell_that_i_wait()
+                told = True
             if waited < EAGER:
                 _let_others_run()
             else:
