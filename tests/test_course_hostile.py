@@ -112,6 +112,7 @@ def graded(tmp_path_factory):
     results = folder / "results.json"
     add("writing to results", gradient=f"open({str(results)!r}, 'w').write('{{\"score\": 10}}')\n{MINUS}")
     add("writing to the tests", gradient=WRITE_TESTS)
+    add("reading other inputs", gradient=READ_INPUTS)
     add("by finite differences", gradient=FINITE_DIFFERENCES)
 
     paths["binary garbage"] = folder / "garbage_submission.json"
@@ -157,6 +158,12 @@ for path in [*tree.rglob("*.py"), *tree.parent.parent.rglob("*.py"), *tree.paren
         path.write_text("")
     except OSError:
         pass
+return -2 * x
+"""
+READ_INPUTS = """
+import pathlib, sys
+tree = pathlib.Path(sys.modules["minidl"].__file__).parents[1]
+print("INPUTS", len(list((tree.parent / "inputs").iterdir())))
 return -2 * x
 """
 FINITE_DIFFERENCES = """
@@ -214,6 +221,11 @@ def test_the_memory_of_the_grader_cannot_be_read(graded):
     assert "Permission" in text_of(grade) and "READ THE MEMORY" not in text_of(grade)
 
 
+def test_the_inputs_of_other_checks_cannot_be_read(graded):
+    text = text_of(graded[0]["reading other inputs"])
+    assert text.count("INPUTS 1") == 2, text
+
+
 def test_written_results_and_tests_change_nothing(graded):
     grades, grader = graded
     assert grades["writing to results"].points == 7
@@ -252,7 +264,7 @@ def test_no_process_and_no_file_stays(graded):
     assert not [process for user in users for process in _processes_of(user)]
     left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
     assert "worker.py" not in left or str(grader.work) not in left
-    assert sorted(path.name for path in grader.work.iterdir()) == ["calls", "closed", "inputs"]
+    assert sorted(path.name for path in grader.work.iterdir()) == ["calls", "closed"]
 
 
 def test_each_of_them_can_be_written_in_every_format(graded):

@@ -18,17 +18,13 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from minidl.course.checks import Check, load_checks
+from minidl.course.checks import AssignmentError, Check, load_checks
 from minidl.errors import explain
 
 LIBRARY = Path(__file__).resolve().parents[2]  # the folder that holds minidl/, architectures/ and assignments/
 ALWAYS_INCLUDED = ("minidl", "architectures")
 TASK_ID = re.compile(r"\d+\.\d+[a-z]?")  # 2.3, or 2.3a
 WRITTEN_ID = re.compile(r"\d+\.W\d+")  # 2.W1
-
-
-class AssignmentError(ValueError):
-    """An assignment's files are not what they should be: the author's mistake, not a student's."""
 
 
 @dataclass(frozen=True)

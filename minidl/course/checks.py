@@ -41,6 +41,10 @@ PARTS = {"inputs", "call", "expected", "verify"}
 OF_DIAGNOSIS = {"names", "sizes", "padding", "stride"}  # what diagnosis.diagnose is told of a check
 
 
+class AssignmentError(ValueError):
+    """An assignment's files are not what they should be: the author's mistake, not a student's."""
+
+
 @dataclass(frozen=True)
 class Result:
     """How a check ended: "passed", "failed", or "waits" for the task that it needs."""
@@ -84,11 +88,11 @@ class Check:
     def solution(self, inputs: dict[str, numpy.ndarray]) -> tuple[dict[str, numpy.ndarray] | None, Result]:
         """What must come back (None where `verify` alone judges), and how the library that is imported here does.
 
-        To be called where that library holds the answers. RuntimeError where its call fails.
+        To be called where that library holds the answers. AssignmentError where its call fails.
         """
         outcome = call_checked(self.call, inputs, self.repeat)
         if outcome.outputs is None:
-            raise RuntimeError(f"{self.name} fails in the library itself:\n{outcome.error}")
+            raise AssignmentError(f"{self.name} fails in the library itself:\n{outcome.error}")
         if self.independent is not None:
             expected: dict[str, numpy.ndarray] | None = pack(self.independent(**unpack(inputs)))
         else:

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from importlib.util import cache_from_source
@@ -54,6 +54,7 @@ STOPPED_CHECKS = 2  # of a task that may run out of time before the rest of it i
 BUSY = 60  # times that a worker is asked again which could not start a process
 FOR_ONE = 240.0  # seconds that the checks of one submission may take
 SLACK = 3  # times the processor time of a check that may pass on the clock: the machine has other things to do
+OVERHEAD = 0.5  # seconds of processor time for reading inputs and writing outputs, which are not the student's
 FILES = {False: "checks.py", True: "hidden_checks.py"}
 
 
@@ -119,7 +120,7 @@ class _Drawn:
     check: Check
     inputs: dict[str, numpy.ndarray]
     expected: dict[str, numpy.ndarray] | None
-    file: str
+    file: bytes  # the inputs, as an .npz
 
 
 @dataclass
@@ -162,12 +163,11 @@ class Grader:
         for hidden, name in FILES.items():
             if (path := self.assignment.folder / name).exists():
                 write_text(self._calls / FILES[hidden], calls_only(path))
-        self._inputs = self.work / "inputs"
+        self._inputs = closed / "inputs"  # each is shown to a worker for its own check alone
         self._inputs.mkdir()
         self.seed = secrets.randbits(48) if self.seed is None else self.seed
         self._drawn = [self._draw(number, check) for number, check in enumerate(self.assignment.checks())]
         _open(self._calls)
-        _open(self._inputs)
         self.users = free_users(self.jobs)
         self._image = None if self.users[0] is not None else _in_memory(self.work)
         self._slots: SimpleQueue[tuple[int, int | None]] = SimpleQueue()
@@ -189,8 +189,10 @@ class Grader:
             inputs = check.inputs(seed)
             expected, result = check.solution(inputs)
             if result.status == PASSED:
-                save_arrays(self._inputs / f"{number}.npz", inputs)
-                return _Drawn(check, inputs, expected, f"{number}.npz")
+                path = self._inputs / f"{number}.npz"
+                save_arrays(path, inputs)
+                path.chmod(0o644)
+                return _Drawn(check, inputs, expected, path.read_bytes())
         raise AssignmentError(f"the solution itself fails {check.name}, with {SEEDS} seeds:\n{result.message}")
 
     def _try_worker(self) -> None:
@@ -227,7 +229,7 @@ class Grader:
         """A new worker in the tree in `folder`."""
         shared = self.work if self._image is None else folder
         limits = Limits(memory=self.memory, user=user)
-        return Worker(folder / "tree", shared / "calls", shared / "inputs", folder / "scratch", limits)
+        return Worker(folder / "tree", shared / "calls", folder / "inputs", folder / "scratch", limits)
 
     def _own_tree(self, folder: Path, user: int | None) -> Path:
         """A copy of the release that only `user` can read, with a folder beside it that it may write to.
@@ -235,9 +237,10 @@ class Grader:
         Where submissions run as our own user, one could spoil what the next are graded with. So all of that comes anew
         from memory then.
         """
-        folder.mkdir(mode=0o750)
+        folder.mkdir()
         tree, scratch = folder / "tree", folder / "scratch"
         scratch.mkdir(mode=0o700)
+        (folder / "inputs").mkdir()
         if self._image is not None:
             for path, (data, date) in self._image.items():
                 target = folder / path
@@ -249,6 +252,8 @@ class Grader:
         shutil.copytree(self._pristine, tree, copy_function=os.link)
         assert user is not None
         os.chown(folder, 0, user)
+        folder.chmod(0o750)
+        (folder / "inputs").chmod(0o755)
         os.chown(scratch, user, user)
         return tree
 
@@ -302,7 +307,7 @@ class Grader:
             try:
                 for task in self.assignment.tasks:
                     results = run.task(task, refused)
-                    done = (*grade.tasks, TaskGrade(task, results, self._text(task, results)))
+                    done = (*grade.tasks, TaskGrade(task, results, self._text(results)))
                     grade = replace(grade, tasks=done, seconds=time.monotonic() - began)
                     progress(grade)
             finally:
@@ -337,7 +342,7 @@ class Grader:
                 refused[known[blank].id] = problem_text
         return refused, notes
 
-    def _text(self, task: Task, results: Iterable[Result]) -> str:
+    def _text(self, results: Sequence[Result]) -> str:
         """What the student reads of a task: a line for each check that passed, more for the others."""
         lines = []
         for result in results:
@@ -347,18 +352,10 @@ class Grader:
             else:
                 first, *rest = told(result, self.assignment).splitlines()
                 lines += [f"[{worth}] {result.status}: {first.partition(': ')[2]}", *rest]
-        if (
-            len({line for result in results for line in [result.message]}) == 1
-            and len(lines) > 2
-            and not any(result.status == PASSED for result in results)
-        ):
-            message = next(iter(results)).message  # the same for all, as before anything is written
-            return "\n".join(
-                [
-                    f"all {len(tuple(results))} checks {next(iter(results)).status}:",
-                    *(f"  {m}" for m in message.splitlines()),
-                ]
-            )
+        messages = {result.message for result in results}
+        if len(messages) == 1 and len(results) > 1 and results[0].status != PASSED:  # as before anything is written
+            told_once = [f"  {line}" for line in results[0].message.splitlines()]
+            return "\n".join([f"all {len(results)} checks: {results[0].status}", *told_once])
         return "\n".join(lines)
 
 
@@ -398,49 +395,54 @@ class _Run:
     def _check(self, number: int, drawn: _Drawn) -> tuple[Result, bool]:
         """The result, and whether the code ended by itself."""
         check = drawn.check
-        outputs = self.folder / "scratch" / f"{number}"
-        twice = 2 if check.repeat else 1
+        inputs, outputs = self.folder / "inputs" / f"{number}.npz", self.folder / "scratch" / f"{number}"
+        inputs.write_bytes(drawn.file)  # for as long as the check runs: none computes what another one is asked
+        inputs.chmod(0o644)
         job = {
             "file": FILES[check.hidden],
             "check": check.name,
-            "inputs": drawn.file,
+            "inputs": inputs.name,
             "outputs": str(outputs),
             "seconds": check.seconds,
             "repeat": check.repeat,
         }
+        twice = 2 if check.repeat else 1
         try:
-            if self.worker is None:
-                self.worker = self.grader.worker(self.folder, self.user)
-                self.worker.ready()
-            seconds = max(self.grader.patience, SLACK * twice * check.seconds)
-            answer = self.worker.run(job, seconds)
-            for _ in range(BUSY):
-                if not answer.get("busy"):
-                    break
-                time.sleep(0.5)
-                answer = self.worker.run(job, seconds)
+            answer, printed = self._ask(job, max(self.grader.patience, SLACK * twice * check.seconds))
         except WorkerError as error:
             printed = self.worker.text() if self.worker is not None else ""
             self.close()
             return Result(check, FAILED, _with_print(str(error), printed)), False
+        finally:
+            inputs.unlink(missing_ok=True)
         took = answer.get("seconds")
         seconds = float(took) if isinstance(took, (int, float)) else 0.0
         outcome = read_outcome(outputs)
-        printed = self.worker.text()
+        for left in (outputs.with_suffix(".json"), outputs.with_suffix(".npz")):
+            with contextlib.suppress(OSError):
+                left.unlink()
         if outcome is None:
             text = why_it_ended(answer.get("status"), seconds)
             return Result(check, FAILED, _with_print(text, printed), seconds), "stopped" not in text
         outcome.seconds = max(outcome.seconds, seconds / twice - OVERHEAD)
-        with contextlib.suppress(OSError):
-            outputs.with_suffix(".npz").unlink()
         return self._judged(drawn, outcome, printed), True
+
+    def _ask(self, job: dict[str, Any], seconds: float) -> tuple[dict[str, Any], str]:
+        """The answer of the worker, which is started if there is none, and what was printed."""
+        if self.worker is None:
+            self.worker = self.grader.worker(self.folder, self.user)
+            self.worker.ready()
+        answer = self.worker.run(job, seconds)
+        for _ in range(BUSY):
+            if not answer.get("busy"):
+                break
+            time.sleep(0.5)
+            answer = self.worker.run(job, seconds)
+        return answer, self.worker.text()
 
     def _judged(self, drawn: _Drawn, outcome: Outcome, printed: str) -> Result:
         result = drawn.check.judge(outcome, drawn.inputs, drawn.expected)
         return result if result.status != FAILED else replace(result, message=_with_print(result.message, printed))
-
-
-OVERHEAD = 0.5  # seconds of processor time for reading inputs and writing outputs, which are not the student's
 
 
 def _with_print(text: str, printed: str) -> str:
@@ -467,9 +469,9 @@ def _put(tree: Path, answer: Answer) -> str | None:
 
 
 def _in_memory(work: Path) -> dict[str, tuple[bytes, int]]:
-    """The files of the clean tree, the calls and the inputs: what is in each, and its date."""
+    """The files of the clean tree and the calls: what is in each, and its date."""
     found = {}
-    for start, folder in (("tree", work / "closed" / "tree"), ("calls", work / "calls"), ("inputs", work / "inputs")):
+    for start, folder in (("tree", work / "closed" / "tree"), ("calls", work / "calls")):
         for path in folder.rglob("*"):
             if path.is_file():
                 name = f"{start}/{path.relative_to(folder).as_posix()}"

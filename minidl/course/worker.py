@@ -34,9 +34,7 @@ MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000  # linux/mount.h
 PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36  # linux/prctl.h
 ANSWERS = ("minidl", "architectures", "assignments", "tests", "build", ".git")  # where they may be, in a checkout
 SHARED_FOLDERS = (Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"))
-GRACE = (
-    0.5  # seconds of processor time that the kernel allows beyond a check's limit, for reading and writing the files
-)
+GRACE = 0.5  # seconds of processor time beyond a check's limit, for reading and writing the files
 
 
 def main() -> None:
@@ -54,7 +52,7 @@ def main() -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")  # where the machine runs out of memory, this goes first
     if arguments.user is not None:
         scratch = Path.cwd()
-        become(arguments.user, [scratch.parent, arguments.calls, arguments.inputs], arguments.answers)
+        become(arguments.user, [scratch.parent, arguments.calls], arguments.answers)
         os.chdir(scratch)  # the same folder, as it is in the view
     on_linux(lambda libc: libc.prctl(PR_SET_DUMPABLE, 0))  # nor may what comes from it read its memory
     on_linux(lambda libc: libc.prctl(PR_SET_CHILD_SUBREAPER, 1))  # whoever leaves the group still ends up here
