@@ -285,6 +285,20 @@ def test_backward_may_run_under_another_algorithm(operation, forward):
     numpy.testing.assert_allclose(*results, rtol=1e-9, atol=1e-12)
 
 
+def test_a_kernel_as_large_as_the_image():
+    """Its taps have no room in a byte, and loops over them are not unrolled."""
+    values = numpy.random.default_rng(0).standard_normal((2, 3, 17, 18))
+    for operation in (F.max_pool2d, F.avg_pool2d):
+        results = []
+        for device in ("cpu", "cuda"):
+            x = minidl.from_numpy(values).to(device).requires_grad_()
+            y = operation(x, (17, 18))
+            (y * y).sum().backward()
+            results.append([to_numpy(y), to_numpy(x.grad)])
+        for here, there in zip(*results, strict=True):
+            numpy.testing.assert_allclose(there, here)
+
+
 def test_gradients_of_single_pixels_may_lie_in_any_way():
     """Steps along a dimension of size 1 mean nothing, also where they look like another order of the dimensions."""
     rng = numpy.random.default_rng(0)

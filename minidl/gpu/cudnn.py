@@ -18,7 +18,8 @@ from minidl.gpu.launch import workspace
 
 _convolutions: dict[tuple, Convolution | None] = {}  # None: cuDNN has no plan
 KEEP = 1 << 10  # of them: images of ever other sizes must not fill the memory with plans
-_handles: dict[tuple, tuple[Any, list[int]]] = {}  # by device and thread: cuDNN's handle, and the stream it runs on
+_handles: dict[tuple, Any] = {}  # by device and thread
+_streams: dict[tuple, int] = {}  # which stream each of them runs on
 
 
 class Convolution:
@@ -115,9 +116,8 @@ def _handle(array: Any) -> Any:
     stream = array_module(array).cuda.get_current_stream().ptr
     place = array.device.id, get_ident()
     if place not in _handles:
-        _handles[place] = backend.cudnn().create_handle(), []
-    handle, current = _handles[place]
-    if current != [stream]:
-        backend.cudnn().set_stream(handle=handle, stream=stream)
-        current[:] = [stream]
-    return handle
+        _handles[place] = backend.cudnn().create_handle()
+    if _streams.get(place) != stream:
+        backend.cudnn().set_stream(handle=_handles[place], stream=stream)
+        _streams[place] = stream
+    return _handles[place]

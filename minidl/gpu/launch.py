@@ -127,7 +127,7 @@ def _prepared(name: str, first: Any, wide: bool, numbers: tuple, constants: dict
     types = {"Index": int64 if wide else int32, "T": first.dtype}
     fields = [(number, types[kind]) for kind, number in signatures[function].numbers]
     packed = numpy.array([numbers], numpy.dtype(fields, align=True))  # as C lays out a struct of these
-    # CuPy looks into a dtype with fields at each launch, for as long as that takes.
+    # As bytes: CuPy looks into a dtype with fields again at each launch, which takes as long as the launch itself.
     return module.get_function(f"{function}_packed"), packed.view(uint8)
 
 

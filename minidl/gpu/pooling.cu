@@ -10,10 +10,10 @@ KERNEL max_pool(const T* x, T* y, Winner* winner, Index count, Index H, Index W,
     const T* plane = x + i / OW / OH * H * W;
     T best = -INFINITY;
     int tap = -1;
-#pragma unroll
+    UNROLL
     for (int kh = 0; kh < KH; kh++) {
         const Index h = oh * SH + kh * DH - top;
-#pragma unroll
+        UNROLL
         for (int kw = 0; kw < KW; kw++) {
             const Index w = ow * SW + kw * DW - left;
             if (h >= 0 && h < H && w >= 0 && w < W) {
@@ -36,11 +36,11 @@ KERNEL max_unpool(const T* grad_y, const Winner* winner, T* grad_x, Index count,
     THREAD_PER_ELEMENT(i, count)
     const Index w = i % W, h = i / W % H, plane = i / W / H * OH * OW;
     T sum = 0;
-#pragma unroll
+    UNROLL
     for (int kh = 0; kh < KH; kh++) {
         const Index down = h + top - kh * DH;
         const bool row = down >= 0 && down % SH == 0 && down / SH < OH;
-#pragma unroll
+        UNROLL
         for (int kw = 0; kw < KW; kw++) {
             const Index right = w + left - kw * DW;
             if (row && right >= 0 && right % SW == 0 && right / SW < OW) {
@@ -59,10 +59,10 @@ KERNEL avg_pool(const T* x, T* y, const T* pixels, Index count, Index H, Index W
     const Index ow = i % OW, oh = i / OW % OH;
     const T* plane = x + i / OW / OH * H * W;
     T sum = 0;
-#pragma unroll
+    UNROLL
     for (int kh = 0; kh < KH; kh++) {
         const Index h = oh * SH + kh * DH - top;
-#pragma unroll
+        UNROLL
         for (int kw = 0; kw < KW; kw++) {
             const Index w = ow * SW + kw * DW - left;
             if (h >= 0 && h < H && w >= 0 && w < W) sum += plane[h * W + w];
@@ -76,11 +76,11 @@ KERNEL avg_unpool(const T* grad_y, const T* pixels, T* grad_x, Index count, Inde
     THREAD_PER_ELEMENT(i, count)
     const Index w = i % W, h = i / W % H, plane = i / W / H * OH * OW;
     T sum = 0;
-#pragma unroll
+    UNROLL
     for (int kh = 0; kh < KH; kh++) {
         const Index down = h + top - kh * DH;
         const bool row = down >= 0 && down % SH == 0 && down / SH < OH;
-#pragma unroll
+        UNROLL
         for (int kw = 0; kw < KW; kw++) {
             const Index right = w + left - kw * DW;
             if (row && right >= 0 && right % SW == 0 && right / SW < OW) {

@@ -1,5 +1,5 @@
 // im2col and col2im: see minidl/ops/im2col.py for the formulae and the letters.
-// KH KW (kernel), SH SW (stride), DH DW (dilation) are constants: the compiler unrolls the loops over the kernel and
+// KH KW (kernel), SH SW (stride), DH DW (dilation) are constants: the compiler unrolls the loops over a small kernel, and
 // divides by them with shifts and multiplications.
 
 // columns[c, kh, kw, n, oh, ow] = x[n, c, h, w], 0 in the padding. A thread for each (c, n, oh, ow): neighbouring
@@ -11,10 +11,10 @@ KERNEL im2col(const T* x, T* columns, Index count, Index step_n, Index step_c, I
     const Index windows = N * OH * OW;
     const T* image = x + c * step_c + n * step_n;
     T* column = columns + c * (KH * KW - 1) * windows + i;  // = (c KH KW windows) + (i - c windows)
-#pragma unroll
+    UNROLL
     for (int kh = 0; kh < KH; kh++) {
         const Index h = oh * SH + kh * DH - top;
-#pragma unroll
+        UNROLL
         for (int kw = 0; kw < KW; kw++) {
             const Index w = ow * SW + kw * DW - left;
             const bool inside = h >= 0 && h < H && w >= 0 && w < W;
@@ -33,11 +33,11 @@ KERNEL col2im(const T* columns, T* x, Index count, Index H, Index W, Index N, In
     const Index windows = N * OH * OW;
     const T* column = columns + c * KH * KW * windows + n * OH * OW;
     T sum = 0;
-#pragma unroll
+    UNROLL
     for (int kh = 0; kh < KH; kh++) {
         const Index down = h + top - kh * DH;  // oh * SH, if there is such a window
         const bool row = down >= 0 && down % SH == 0 && down / SH < OH;
-#pragma unroll
+        UNROLL
         for (int kw = 0; kw < KW; kw++) {
             const Index right = w + left - kw * DW;
             if (row && right >= 0 && right % SW == 0 && right / SW < OW) {
