@@ -79,6 +79,8 @@ def cudnn() -> ModuleType:
     return importlib.import_module("cudnn")
 
 
+HostArray = numpy.ndarray  # the type of arrays in the host's memory
+
 _modules: dict[type, ModuleType] = {numpy.ndarray: numpy}  # of the kinds of array that were seen
 
 

@@ -61,7 +61,7 @@ def add(a: Any, b: Any, out: Any = None) -> Any:
 
 
 def multiply(a: Any, b: Any) -> Any:
-    """a b, of arrays or numbers."""
+    """a b, of arrays or numbers, of which none is known to lie in the host's memory."""
     if type(a) is ndarray or type(b) is ndarray or not _in_a_kernel(a, b):
         return a * b
     return gpu.binary("multiply", a, b)
@@ -74,9 +74,9 @@ def _in_a_kernel(a: Any, b: Any) -> bool:
 def positive_part(x: Any, out: Any = None) -> Any:
     """max(x, 0)"""
     zeros = ZEROS.get(x.dtype)
-    if zeros is not None and with_kernels(x) and (out is None or x.flags.c_contiguous):
-        return gpu.positive_part(x, out)
     if zeros is None or type(x) is not ndarray:
+        if zeros is not None and with_kernels(x) and (out is None or x.flags.c_contiguous):
+            return gpu.positive_part(x, out)
         return array_module(x).maximum(x, 0, out=out)
     if x.size < parallel.LARGE:
         return numpy.maximum(x, zeros[0]) if out is None else numpy.maximum(x, zeros[0], out=out)
