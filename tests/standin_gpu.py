@@ -312,7 +312,10 @@ class RawModule:
                     assert name == "im2col_packed" or _fills_its_memory(array), f"{name} is given an array with gaps"
             passed = [ctypes.c_void_p(a.data.ptr if isinstance(a, ndarray) else int(a)) for a in arguments[:-1]]
             x, y = (*grid, 1)[:2]
-            run(ctypes.c_uint(x), ctypes.c_uint(y), *passed, ctypes.c_void_p(arguments[-1].ctypes.data))
+            numbers = arguments[-1]
+            if numbers.size != 1:
+                raise TypeError("Only numpy.ndarrays of size one can be passed by value")
+            run(ctypes.c_uint(x), ctypes.c_uint(y), *passed, ctypes.c_void_p(numbers.ctypes.data))
 
         return kernel
 

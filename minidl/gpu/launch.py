@@ -127,8 +127,9 @@ def _prepared(name: str, first: Any, wide: bool, numbers: tuple, constants: dict
     types = {"Index": int64 if wide else int32, "T": first.dtype}
     fields = [(number, types[kind]) for kind, number in signatures[function].numbers]
     packed = numpy.array([numbers], numpy.dtype(fields, align=True))  # as C lays out a struct of these
-    # As bytes: CuPy looks into a dtype with fields again at each launch, which takes as long as the launch itself.
-    return module.get_function(f"{function}_packed"), packed.view(uint8)
+    # As one element without fields: CuPy would look into a dtype that has some at each launch, which takes as long as
+    # the launch itself; and more elements than one it does not take.
+    return module.get_function(f"{function}_packed"), packed.view(f"V{packed.itemsize}")
 
 
 @cache
