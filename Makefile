@@ -15,7 +15,7 @@ PEERS_PYTHON := $(subst $(VENV),$(PEERS),$(RUN))
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-torch test-onnx test-page lint bench bench-peers peers overfit clean
+.PHONY: help demo test test-torch test-onnx test-mpi test-gpu test-page lint bench bench-gpu bench-peers peers overfit clean
 
 help: ## Show this list
 	@echo "minidl: a deep-learning framework to read, step through and train real networks with"
@@ -36,8 +36,14 @@ test-torch: $(VENV)/.torch ## Install PyTorch into .venv and run the agreement w
 test-onnx: $(VENV)/.onnx ## Install onnx and onnxruntime into .venv; check and run the exported networks
 	$(RUN) -m pytest -m onnx $(ARGS)
 
-test-page: $(VENV)/.page ## Install Playwright into .venv; step through the page of `minidl trace` in headless Chromium
+test-mpi: $(VENV)/.mpi ## Install MPI into .venv; train on several processes, kill some of them
+	$(RUN) -m pytest -m mpi $(ARGS)
+
+test-page: $(VENV)/.page ## Install Playwright, nbclient and debugpy into .venv; the debugger in Chromium, a notebook, an IDE
 	$(RUN) -m pytest -m page $(ARGS)
+
+test-gpu: $(VENV)/.installed ## The same on a GPU (CuPy installed in .venv: README, "On a GPU")
+	$(RUN) -m pytest -m gpu $(ARGS)
 
 lint: $(VENV)/.lint ## ruff (format and rules) and mypy
 	$(RUN) -m ruff format --check .
@@ -46,6 +52,9 @@ lint: $(VENV)/.lint ## ruff (format and rules) and mypy
 
 bench: $(VENV)/.torch ## Speed and memory beside PyTorch (15 minutes; ARGS='networks --only lenet5' for a part)
 	$(RUN) -m tests.benchmarks $(ARGS)
+
+bench-gpu: $(VENV)/.installed ## Speed and memory on a GPU beside PyTorch's (both with CUDA in .venv)
+	$(RUN) -m tests.benchmarks.gpu $(ARGS)
 
 bench-peers: $(VENV)/.installed ## Speed beside Chainer and DeZero, which get an environment of their own, .venv-peers
 	@test -e $(PEERS)/.installed || $(MAKE) --no-print-directory peers || echo "Chainer and DeZero do not install here: they need Python 3.11 or older (NumPy 1.23). make bench-peers PYTHON=python3.11 VENV=.venv-3.11"
@@ -75,6 +84,10 @@ $(VENV)/.lint: $(VENV)/.installed
 
 $(VENV)/.onnx: $(VENV)/.installed
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[onnx]"
+	@$(RUN) -c "open('$@', 'w')"
+
+$(VENV)/.mpi: $(VENV)/.installed
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[mpi]"
 	@$(RUN) -c "open('$@', 'w')"
 
 $(VENV)/.page: $(VENV)/.installed

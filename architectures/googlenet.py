@@ -11,7 +11,7 @@ CVPR 2015, arXiv:1409.4842.
     InceptionNaive(256, 128, 192, 96)                                   672x28x28   1,089,536     854,196,224
     Inception(256, 128, 64, 192, 64, 96, 64)                            480x28x28     346,112     271,351,808
 
-The lecture has 854M and 358M: the second is the sum with its line of the 3x3 convolution (86,704,128) taken twice.
+The lecture has 854M and 358M; `minidl lecture` says what is wrong with the second.
 
 Deviations from the paper:
   * conv1 is a plain 7x7 convolution with 9,408 weights and 118 M multiply-adds, as in Caffe's model and all others. The

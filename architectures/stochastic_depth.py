@@ -17,6 +17,11 @@ import minidl.nn.functional as F
 from minidl import nn
 
 
+def linear_decay(blocks, last_survival):
+    """p_1 ... p_L of L = `blocks` blocks: p_l = 1 - l/L (1 - p_L), where p_L is `last_survival`            sec. 3"""
+    return [1 - block / blocks * (1 - last_survival) for block in range(1, blocks + 1)]
+
+
 class StochasticBlock(nn.Module):
     """H = ReLU(b F(x) + shortcut(x)), where b is 1 with probability `survival`, else 0                     sec. 3
 
@@ -56,7 +61,7 @@ class StochasticResNet(nn.Module):
 
     def __init__(self, n, last_survival=0.5, num_classes=10, in_channels=3, width=16):
         super().__init__()
-        survival = [1 - block / (3 * n) * (1 - last_survival) for block in range(1, 3 * n + 1)]
+        survival = linear_decay(3 * n, last_survival)
         self.conv1 = nn.Conv2d(in_channels, width, 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU()

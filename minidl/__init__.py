@@ -8,7 +8,7 @@ This file is the public face; names and arguments are PyTorch's. Where to start 
     minidl/ops/im2col.py         convolution as a matrix product
 """
 
-from minidl import autograd, cuda, data, nn, onnx, optim
+from minidl import autograd, cuda, data, distributed, nn, onnx, optim
 from minidl.algorithm import use_algorithm
 from minidl.autograd import gradcheck
 from minidl.backend import (
@@ -18,12 +18,14 @@ from minidl.backend import (
     float32,
     float64,
     get_default_dtype,
+    get_float32_matmul_precision,
     int8,
     int16,
     int32,
     int64,
     manual_seed,
     set_default_dtype,
+    set_float32_matmul_precision,
     uint8,
 )
 from minidl.backend import bool_ as bool

@@ -7,8 +7,9 @@
 
 The name and check_nan are PyTorch's; PyTorch looks at the gradients that backward returns, and at nothing else. Here
 the results of every operation are looked at as soon as they are there: the first NaN is found in the operation that
-made it, and a NaN loss does not get as far as backward. The exception says where: module, shapes, ranges, the first
-place and what stood there, and in a note the lines of code that called the operation.
+made it, and a NaN loss does not get as far as backward, not even one whose forward ran outside of the context. The
+exception says where: module, shapes, ranges, the first place and what stood there, and in a note the lines of code that
+called the operation.
 
 Infinities are let through, since they may be meant: -inf masks a score, and the maximum of no pixels is -inf. If one of
 them turns into a NaN later (inf - inf, 0 * inf), the exception also says where that infinity came from. With
@@ -69,8 +70,9 @@ class detect_anomaly:
     check_nan   False lets NaN pass, and only notes, of an exception in a backward, where its operation was called
     check_inf   stop at infinities as well
 
-    AnomalyError, with what is known of the operation. UserWarning where backward comes to operations whose forward was
-    not in the context: their results were not looked at. Only the thread that enters the context is watched.
+    AnomalyError, with what is known of the operation, or of the loss. UserWarning where backward comes to operations
+    whose forward was not in the context: their results were not looked at. Only the thread that enters the context is
+    watched.
     """
 
     def __init__(self, check_nan: bool = True, *, check_inf: bool = False):
@@ -181,6 +183,22 @@ class _Watch(Observer):
 
     # --------------------------------------------------------------------------------------------------- backward
 
+    def start_backward(self, tensor: Tensor, gradient: Any) -> None:
+        """A loss whose forward ran before anybody looked."""
+        if not self._is_ours():
+            return
+        nans, infs = _bad(tensor.data)
+        if (nans and self.check_nan) or (infs and self.check_inf):
+            what = "nan" if nans and self.check_nan else "inf"
+            words = f"{what} in the tensor that backward was called on: {self._counted(nans, infs, tensor.data)}"
+            help = "run forward inside of detect_anomaly as well: it then stops in the operation that makes it"
+            error = AnomalyError(
+                explain("detect_anomaly", "\n".join([words, *_in_words({"loss": tensor.data})]), help=help)
+            )
+            if tensor.grad_fn is not None:
+                error.add_note(self.called_in(tensor.grad_fn))
+            raise error
+
     def before_backward(self, node: Function, grad_outputs: Sequence) -> None:
         if not self._is_ours():
             return
@@ -285,7 +303,8 @@ class _Watch(Observer):
         if self.check_nan and bool((array != array).any()):
             wrong = array != array
         place = tuple(map(int, numpy.argwhere(transfer(wrong, "cpu"))[0]))
-        there = [f"{name} is {float(other[place]):.6g}" for name, other in arrays.items() if other.shape == array.shape]
+        stands_there = {name: _at(place, other, array.shape, node.broadcasts) for name, other in arrays.items()}
+        there = [f"{name} is {value:.6g}" for name, value in stands_there.items() if value is not None]
         lines.append(f"  first at {list(place)}, where {', '.join(there)}" if place else f"  there {', '.join(there)}")
         for name, other in arrays.items():
             if self._knows(other):
@@ -315,6 +334,16 @@ class _Watch(Observer):
         """Whether it is known where the infinity in this array came from."""
         reference, _ = self._infinite.get(id(array), (lambda: None, ""))
         return reference() is array
+
+
+def _at(place: tuple[int, ...], array: Any, shape: tuple[int, ...], broadcasts: bool) -> float | None:
+    """The number that stands at a place of an array of that shape in another one; None where that has another shape."""
+    expected = shape[len(shape) - array.ndim :]
+    fits = array.ndim <= len(shape) and all(n in (1, m) for n, m in zip(array.shape, expected, strict=True))
+    if array.shape != shape and not (broadcasts and fits):
+        return None
+    inner = place[len(place) - array.ndim :]
+    return float(array[tuple(0 if n == 1 else i for i, n in zip(inner, array.shape, strict=True))])
 
 
 def _numbered(name: str, index: int, among: Sequence) -> str:

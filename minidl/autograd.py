@@ -24,7 +24,9 @@ from typing import Any
 
 from minidl import engine
 from minidl.anomaly import detect_anomaly, set_detect_anomaly
+from minidl.backend import copied
 from minidl.errors import explain
+from minidl.events import observers
 from minidl.function import Function as ArrayFunction
 from minidl.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 from minidl.gradcheck import GradcheckError, gradcheck
@@ -164,7 +166,11 @@ def _roots(where: str, tensors: Any, gradients: Any) -> list[tuple[engine.Edge, 
     gradients = (None,) * len(tensors) if gradients is None else _sequence(gradients)
     if len(tensors) != len(gradients):
         raise RuntimeError(explain(where, f"got {len(tensors)} tensors and {len(gradients)} gradients"))
-    return [(t.gradient_edge(), root_gradient(where, t, g)) for t, g in zip(tensors, gradients, strict=True)]
+    gradients = [root_gradient(where, t, g) for t, g in zip(tensors, gradients, strict=True)]
+    for observer in observers:
+        for tensor, gradient in zip(tensors, gradients, strict=True):
+            observer.start_backward(tensor, gradient)
+    return [(tensor.gradient_edge(), gradient) for tensor, gradient in zip(tensors, gradients, strict=True)]
 
 
 def backward(
@@ -209,7 +215,7 @@ def grad(
                 "Set allow_unused=True if this is the desired behavior.",
             )
         )
-    return tuple(None if captured[edge] is None else Tensor(captured[edge].copy()) for edge in edges)
+    return tuple(None if captured[edge] is None else Tensor(copied(captured[edge])) for edge in edges)
 
 
 def _first_order_only(where: str, create_graph: bool) -> None:

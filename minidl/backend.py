@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
+import warnings
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
@@ -54,48 +58,118 @@ def set_default_dtype(dtype) -> None:
 @cache
 def _cupy() -> ModuleType | None:
     """CuPy, imported the first time it is needed; None where it is not installed."""
-    return importlib.import_module("cupy") if importlib.util.find_spec("cupy") else None
+    if not importlib.util.find_spec("cupy"):
+        return None
+    cupy = importlib.import_module("cupy")
+    _set_precision(cupy)
+    return cupy
+
+
+@cache
+def cudnn() -> ModuleType:
+    """The Python frontend of NVIDIA's cuDNN. RuntimeError where it is not installed."""
+    if importlib.util.find_spec("cudnn") is None:
+        raise RuntimeError(
+            explain(
+                "use_algorithm",
+                "cuDNN's Python frontend is not installed",
+                help='in your clone of minidl: pip install ".[cudnn]", and nvidia-cudnn-cu12 or nvidia-cudnn-cu13',
+            )
+        )
+    return importlib.import_module("cudnn")
+
+
+HostArray = numpy.ndarray  # the type of arrays in the host's memory
+
+_modules: dict[type, ModuleType] = {numpy.ndarray: numpy}  # of the kinds of array that were seen
 
 
 def array_module(array: Any) -> ModuleType:
     """The module whose functions take `array`: NumPy, or CuPy for an array on a GPU."""
-    if type(array) is numpy.ndarray or isinstance(array, (numpy.ndarray, numpy.generic)):
+    module = _modules.get(type(array))
+    if module is not None:
+        return module
+    if isinstance(array, (numpy.ndarray, numpy.generic)):
         return numpy
-    cupy = _cupy()
-    if cupy is not None and isinstance(array, cupy.ndarray):
-        return cupy
+    if is_array(array):
+        return _cupy()  # type: ignore[return-value]
     raise TypeError(explain("array_module", f"expected a NumPy or CuPy array, got {type(array).__name__}"))
 
 
 def is_array(value: Any) -> bool:
     """True for a NumPy or CuPy array (NumPy's scalars included)."""
-    if isinstance(value, (numpy.ndarray, numpy.generic)):
+    kind = type(value)
+    if kind in _modules or isinstance(value, (numpy.ndarray, numpy.generic)):
         return True
     # A CuPy array can only exist once CuPy has been imported; asking for its type must not import it.
-    return type(value).__module__.partition(".")[0] == "cupy" and isinstance(value, _cupy().ndarray)  # type: ignore[union-attr]
+    if kind.__module__.partition(".")[0] == "cupy" and issubclass(kind, (cupy := _cupy()).ndarray):  # type: ignore
+        _modules[kind] = cupy  # type: ignore[assignment]
+        return True
+    return False
 
 
-def empty(like: Any, shape: tuple[int, ...], order: tuple[int, ...] | None = None) -> Any:
-    """An array with anything in it, of the dtype and on the device of `like`. `order`: see buffers.empty."""
+def empty(like: Any, shape: tuple[int, ...], order: tuple[int, ...] | None = None, dtype: Any = None) -> Any:
+    """An array with anything in it, on the device of `like`, and of its dtype. `order`: see buffers.empty."""
+    dtype = like.dtype if dtype is None else dtype
     if isinstance(like, numpy.ndarray):
-        return buffers.empty(shape, like.dtype, order)
-    return array_module(like).empty(shape, like.dtype)
+        return buffers.empty(shape, dtype, order)
+    xp = array_module(like)
+    if order is None:
+        return xp.empty(shape, dtype)
+    in_order = xp.empty([shape[dimension] for dimension in order], dtype)
+    return in_order.transpose([order.index(dimension) for dimension in range(len(order))])
 
 
-def empty_like(like: Any, shape: tuple[int, ...] | None = None) -> Any:
+def empty_like(like: Any, shape: tuple[int, ...] | None = None, dtype: Any = None) -> Any:
     """`empty` with the dimensions in the order in which those of `like` lie in memory; another `shape` has as many."""
-    shape = like.shape if shape is None else shape
-    if isinstance(like, numpy.ndarray):
-        return buffers.empty(shape, like.dtype, buffers.order_of(like))
-    return array_module(like).empty_like(like, shape=shape)
+    return empty(like, like.shape if shape is None else shape, buffers.order_of(like), dtype)
 
 
-def memory_order(array: Any) -> tuple[int, ...] | None:
-    """The `order` of an array, for `empty`; None for C order, and on a GPU."""
-    return buffers.order_of(array) if isinstance(array, numpy.ndarray) else None
+memory_order = buffers.order_of  # of an array, as `empty` takes it; None for C order
+
+
+# ---------------------------------------------------------------------------- how exact products on a GPU are
+
+PRECISIONS = {
+    "highest": "float32 as it is",
+    "high": "TensorFloat-32: factors rounded to 10 bits behind the point, sums in float32",
+}
+
+_precision = "highest"
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """How matrix products (and convolutions) of float32 compute on a GPU: "highest", as float32, or "high", as TF32.
+
+    TF32 is several times as fast on NVIDIA's matrix units (since Ampere) and has the range of float32, but only 10 bits
+    behind the point: three decimal digits. On a CPU nothing changes. ValueError for another name.
+    """
+    global _precision
+    if precision not in PRECISIONS:
+        known = ", ".join(f'"{known}" ({what})' for known, what in PRECISIONS.items())
+        raise ValueError(
+            explain("set_float32_matmul_precision", f"unknown precision {precision!r}", help=f"there are {known}")
+        )
+    _precision = precision
+    if "cupy" in sys.modules and (cupy := _cupy()) is not None:
+        _set_precision(cupy)
+
+
+def get_float32_matmul_precision() -> str:
+    """What `set_float32_matmul_precision` last said; "highest" at the start."""
+    return _precision
+
+
+def _set_precision(cupy: ModuleType) -> None:
+    # The switch has no public name; the variable CUPY_TF32, which has, is read only once.
+    products = importlib.import_module("cupy._core._routines_linalg")
+    kind = products.COMPUTE_TYPE_TF32 if _precision == "high" else products.COMPUTE_TYPE_DEFAULT
+    products.set_compute_type(float32, kind)
 
 
 # ------------------------------------------------------------------------------------------------------ devices
+
+HOW_TO_INSTALL = 'install CuPy for your CUDA, in your clone of minidl: pip install ".[cuda12]" or ".[cuda13]"'
 
 
 @dataclass(frozen=True)
@@ -134,7 +208,12 @@ def device_of(array: Any) -> device:
     """The device that holds `array`."""
     if isinstance(array, (numpy.ndarray, numpy.generic)):
         return CPU
-    return device("cuda", array.device.id)
+    return _gpu(array.device.id)
+
+
+@cache
+def _gpu(index: int) -> device:
+    return device("cuda", index)
 
 
 def transfer(array: Any, to: str | device) -> Any:
@@ -149,22 +228,73 @@ def transfer(array: Any, to: str | device) -> Any:
             explain(
                 "to",
                 f"cannot move an array to {to}: no CUDA device, or CuPy is not installed",
-                help='install CuPy for your CUDA, in your clone of minidl: pip install ".[cuda12]" or ".[cuda13]"',
+                help=HOW_TO_INSTALL,
             )
         )
-    cupy = _cupy()
-    with cupy.cuda.Device(to.index):  # type: ignore[union-attr]
-        return cupy.asarray(array)  # type: ignore[union-attr]
+    global several_gpus
+    several_gpus = several_gpus or to.index != 0
+    cupy: Any = _cupy()
+    with cupy.cuda.Device(to.index):
+        return cupy.asarray(array) if on_cpu(array) else array.copy()  # into the current device's memory
+
+
+several_gpus = False  # True once an array went to another GPU than the first: then each operation looks where it runs
+
+
+def on_device_of(arrays: Iterable[Any]) -> AbstractContextManager:
+    """A context in which CuPy computes on the GPU that holds the first of `arrays` that lies on one."""
+    if several_gpus:
+        for array in arrays:
+            if hasattr(array, "device") and not on_cpu(array):
+                return array.device
+    return nullcontext()
+
+
+def copied(array: Any) -> Any:
+    """A copy of `array` on its device."""
+    if on_cpu(array):
+        return array.copy()
+    with array.device:
+        return array.copy()
+
+
+def write(array: Any, values: Any) -> None:
+    """array[...] = values"""
+    with on_device_of((array,)):
+        array[...] = values
 
 
 def on_cpu(array: Any) -> bool:
-    """True for an array in the host's memory."""
-    return isinstance(array, numpy.ndarray)
+    """True for an array in the host's memory (or one of NumPy's scalars)."""
+    return isinstance(array, (numpy.ndarray, numpy.generic))
+
+
+def gpu_module() -> Any:
+    """CuPy. RuntimeError where it is not installed or finds no CUDA device."""
+    if not cuda_is_available():
+        raise RuntimeError(explain("cuda", "no CUDA device, or CuPy is not installed", help=HOW_TO_INSTALL))
+    return _cupy()
 
 
 def cuda_is_available() -> bool:
     """True where CuPy is installed and finds at least one CUDA device."""
     return cuda_device_count() > 0
+
+
+def gpu_and_nccl() -> tuple[ModuleType, ModuleType]:
+    """CuPy and its cupyx.distributed, which speaks to NCCL. RuntimeError without CuPy, a CUDA device or NCCL."""
+    cupy = _cupy()
+    if cupy is None or not cuda_is_available():
+        missing = "CuPy is not installed" if cupy is None else "CuPy finds no CUDA device"
+        help = f"on a machine with a GPU, {HOW_TO_INSTALL}"
+        raise RuntimeError(explain("init_process_group", f'the backend "nccl" needs a GPU: {missing}', help=help))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that NCCL is missing: said here
+        nccl = importlib.import_module("cupy.cuda.nccl")
+    if not nccl.available:
+        help = f"pip install nvidia-nccl-cu{cupy.cuda.runtime.runtimeGetVersion() // 1000}"
+        raise RuntimeError(explain("init_process_group", "CuPy does not find NVIDIA's NCCL library", help=help))
+    return cupy, importlib.import_module("cupyx.distributed")
 
 
 def cuda_device_count() -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy
 
-from minidl.backend import Generator, default_generator, float32, float64, get_default_dtype, int64, is_array
+from minidl.backend import Generator, copied, default_generator, float32, float64, get_default_dtype, int64, is_array
 from minidl.checks import check_number_fits, shape_of
 from minidl.errors import explain
 from minidl.tensor import Tensor
@@ -22,7 +22,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     Python floats become the default dtype (float32), Python ints int64; an array keeps its dtype.
     """
     data = data.data if isinstance(data, Tensor) else data
-    array = data.copy() if is_array(data) else _array_from(data, dtype)
+    array = copied(data) if is_array(data) else _array_from(data, dtype)
     return Tensor(array).to(device, dtype).requires_grad_(requires_grad)
 
 

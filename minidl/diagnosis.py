@@ -251,12 +251,13 @@ def _border(wrong, padding, value):
 
 def _lattice(wrong, stride, value):
     """Errors on, or everywhere but on, every second (third, ...) index of one of the last two axes, or of both."""
-    steps = [stride] if stride and stride > 1 else [2, 3, 4]
+    known = bool(stride and stride > 1)
+    steps = [stride] if known else [2, 3, 4]
     axes = range(max(0, wrong.ndim - 2), wrong.ndim)
     chosen = [some for count in range(1, len(axes) + 1) for some in combinations(axes, count)]
     for word, some, step in product(("wrong", "right"), chosen, steps):
-        if any(wrong.shape[axis] <= step for axis in some):
-            continue
+        if any(wrong.shape[axis] <= (step if known else 2 * step) for axis in some):
+            continue  # two such indices alone may be chance
         for offsets in product(range(step), repeat=len(some)):
             key = [slice(None)] * wrong.ndim
             for axis, first in zip(some, offsets, strict=True):
@@ -302,4 +303,5 @@ def _near(a: float, b: float) -> bool:
 
 def _is_float32(array: numpy.ndarray) -> bool:
     """True where every element is a float32 number, and not all are zero."""
-    return bool(array.any()) and bool((array.astype("float32") == array).all())
+    with numpy.errstate(over="ignore"):  # memory that was never written may hold numbers beyond float32
+        return bool(array.any()) and bool((array.astype("float32") == array).all())

@@ -1,11 +1,11 @@
 """Large arrays element by element: in pieces on all cores, into memory that is used again.
 
-    add(a, b)                       a + b
+    add(a, b), multiply(a, b)       a + b, a b
     positive_part(x)                max(x, 0)
     masked(gradient, mask)          gradient where mask holds, else 0
     over_images(function, x)        function(slice) for slices of images that together are all of x
 
-Small arrays, and those on a GPU, take the plain way.
+Small arrays take the plain way. On a GPU a kernel does it (gpu/elementwise.py), where the arrays are alike.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ import numpy
 from numpy import ndarray
 
 from minidl import buffers, parallel
-from minidl.backend import array_module, float32, float64, int32, int64
+from minidl.algorithm import with_kernels
+from minidl.backend import array_module, float32, float64, int32, int64, is_array, on_device_of
+from minidl.gpu import elementwise as gpu
 from minidl.parallel import parallel_map, slices
 
 PIECE = 1 << 17  # elements: long enough that threads do not wait for each other, short enough for a core's caches
@@ -46,17 +48,35 @@ def is_large(array: Any) -> bool:
 def add(a: Any, b: Any, out: Any = None) -> Any:
     """a + b, of arrays or numbers. `out`: the array of the result's shape and dtype to write it into."""
     if not (is_large(a) and type(b) is ndarray and a.shape == b.shape and a.dtype == b.dtype):
-        return a + b
+        if type(a) is ndarray or type(b) is ndarray:
+            return a + b
+        with on_device_of((a, b)):
+            if out is not None:
+                return array_module(out).add(a, b, out=out)
+            return gpu.binary("add", a, b) if _in_a_kernel(a, b) else a + b
     result = buffers.empty_like(a) if out is None else out
     pieces, (y, a, b) = _matching_pieces(result, a, b)
     parallel_map(lambda piece: numpy.add(a[piece], b[piece], out=y[piece]), pieces, result.size)
     return result
 
 
+def multiply(a: Any, b: Any) -> Any:
+    """a b, of arrays or numbers, of which none is known to lie in the host's memory."""
+    if type(a) is ndarray or type(b) is ndarray or not _in_a_kernel(a, b):
+        return a * b
+    return gpu.binary("multiply", a, b)
+
+
+def _in_a_kernel(a: Any, b: Any) -> bool:
+    return is_array(a) and with_kernels(a) and gpu.alike(a, b)
+
+
 def positive_part(x: Any, out: Any = None) -> Any:
     """max(x, 0)"""
     zeros = ZEROS.get(x.dtype)
     if zeros is None or type(x) is not ndarray:
+        if zeros is not None and with_kernels(x) and (out is None or x.flags.c_contiguous):
+            return gpu.positive_part(x, out)
         return array_module(x).maximum(x, 0, out=out)
     if x.size < parallel.LARGE:
         return numpy.maximum(x, zeros[0]) if out is None else numpy.maximum(x, zeros[0], out=out)
@@ -81,6 +101,8 @@ def masked(gradient: Any, mask: Any) -> Any:
     dtype = gradient.dtype
     if gradient.size <= SMALL and type(gradient) is ndarray:
         return numpy.where(mask, gradient, ZEROS[dtype][0])
+    if with_kernels(gradient) and mask.shape == gradient.shape:
+        return gpu.masked(gradient, mask)
     bits = BITS[dtype]
     if gradient.size < parallel.LARGE or type(gradient) is not ndarray or mask.shape != gradient.shape:
         return (gradient.view(bits) * mask.astype(bool).astype(bits)).view(dtype)

@@ -17,8 +17,8 @@ from typing import Any
 
 from numpy import ndarray
 
-from minidl import parallel
-from minidl.backend import array_module, is_array
+from minidl import backend, parallel
+from minidl.backend import array_module, copied, is_array
 from minidl.buffers import owns_memory
 from minidl.elementwise import add, sum_to_shape
 from minidl.errors import describe
@@ -87,7 +87,11 @@ def walk(
         if events:
             yield "before", node, grad_outputs
         try:
-            grad_inputs = node.backward(*grad_outputs)
+            if backend.several_gpus:
+                with backend.on_device_of(grad_outputs):
+                    grad_inputs = node.backward(*grad_outputs)
+            else:
+                grad_inputs = node.backward(*grad_outputs)
             if type(grad_inputs) is not tuple:
                 grad_inputs = (grad_inputs,)
             if len(grad_inputs) != len(node.edges):
@@ -104,14 +108,14 @@ def walk(
                     before = arrived[index]
                     if before is None:
                         arrived[index] = gradient
-                    elif before.size < parallel.LARGE:
+                    elif type(before) is ndarray and before.size < parallel.LARGE:
                         arrived[index] = before + gradient
                     else:  # in place only what was made here: an operation may hand one array to two inputs
                         arrived[index] = add(before, gradient, out=before if (key, index) in sums else None)
                         sums.add((key, index))
                 else:
                     if user.keeps_gradient and not (node.gives_gradients_away and owns_memory(gradient)):
-                        gradient = gradient.copy()  # backward may hold it (a sum with another one is new anyway)
+                        gradient = copied(gradient)  # backward may hold it (a sum with another one is new anyway)
                     arrived = [None] * user.output_count
                     arrived[index] = gradient
                     waiting[key] = user, arrived
@@ -158,9 +162,10 @@ def _call_hooks(node: Function, grad_outputs: list) -> None:
 def _fill_missing(node: Function, grad_outputs: list) -> None:
     """Zeros for the outputs that nothing used."""
     xp = next(array_module(gradient) for gradient in grad_outputs if gradient is not None)
-    for index, (shape, dtype) in enumerate(node.output_meta):
-        if grad_outputs[index] is None:
-            grad_outputs[index] = xp.zeros(shape, dtype)
+    with backend.on_device_of(grad_outputs):
+        for index, (shape, dtype) in enumerate(node.output_meta):
+            if grad_outputs[index] is None:
+                grad_outputs[index] = xp.zeros(shape, dtype)
 
 
 def _wrong_number(node: Function, grad_inputs: tuple) -> str:
@@ -176,7 +181,8 @@ def _fitting(node: Function, gradient: Any, shape: tuple[int, ...], dtype: Any, 
     if not is_array(gradient):
         raise RuntimeError(f"{node.name()}.backward returned {type(gradient).__name__}, expected an array or None")
     if node.broadcasts and gradient.shape == grad_outputs[0].shape:
-        gradient = sum_to_shape(gradient, shape)
+        with backend.on_device_of((gradient,)):
+            gradient = sum_to_shape(gradient, shape)
     if gradient.shape != shape or gradient.dtype != dtype:
         raise RuntimeError(
             f"{node.name()}.backward returned an invalid gradient: expected {dtype} {shape}, got {describe(gradient)}\n"

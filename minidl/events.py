@@ -32,6 +32,12 @@ class Observer:
     def after_forward(self, node: Any, inputs: tuple, outputs: Any) -> None:
         """Forward has run; `outputs` is a Tensor or a tuple of Tensors. Its settings are in node.options."""
 
+    def start_backward(self, tensor: Any, gradient: Any) -> None:
+        """backward() or grad() was called on `tensor`, with the array `gradient` as its gradient; the walk begins next.
+
+        Where it was called on several tensors, this comes for each of them.
+        """
+
     def before_backward(self, node: Any, grad_outputs: Sequence) -> None:
         """The gradient of each output of `node` has arrived; its backward runs next.
 
@@ -69,8 +75,11 @@ class Observer:
     def before_change(self, array: Any) -> None:
         """`array` is written to next. Who needs the old values copies them now.
 
-        Only `x.data -= a`, and what is written into a NumPy array itself, comes without this word.
+        `x.data -= a` comes without this word (see `overwritten`), as does what is written into a NumPy array itself.
         """
+
+    def overwritten(self, array: Any) -> None:
+        """`x.data -= a` has written into `array`. Python runs it in that order: nobody could be told before."""
 
 
 observers: list[Observer] = []  # whoever has something to tell looks here: `if observers: ...`

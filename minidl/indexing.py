@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy
 
-from minidl.backend import int64, is_array
+from minidl.backend import int64, is_array, on_device_of
 from minidl.errors import describe, explain
 
 
@@ -37,7 +37,9 @@ def index_key(where: str, array: Any, parts: tuple) -> tuple:
         elif isinstance(part, int) and not isinstance(part, bool):
             _check_range(where, array, dim, part, part)
         elif is_array(part) and part.size:
-            _check_range(where, array, dim, int(part.min()), int(part.max()))
+            with on_device_of((part,)):
+                lowest, highest = int(part.min()), int(part.max())
+            _check_range(where, array, dim, lowest, highest)
         dim += _dims_taken(part)
     return parts
 
@@ -71,7 +73,8 @@ def _plain(where: str, part: Any) -> Any:
     if part is None or part is Ellipsis or isinstance(part, (bool, int, slice)):
         return part
     if is_array(part) and part.dtype.kind == "u":  # PyTorch took bytes for a mask once; nobody should have to guess
-        return part.astype(int64)
+        with on_device_of((part,)):
+            return part.astype(int64)
     if is_array(part) and part.dtype.kind in "ib":
         return part
     raise IndexError(

@@ -11,18 +11,20 @@ from typing import Any
 import numpy
 
 from minidl import buffers
+from minidl.backend import array_module
 from minidl.parallel import one_blas_thread, parallel_map, slices
 
 FEW = 64  # rows
 # Multiplications and additions; below, BLAS takes one thread of itself: of matrices, and where one is a vector.
 SMALL = 1 << 18
 SMALL_WITH_VECTOR = 1 << 13
+FEW_PRODUCTS = 4
 
 
 def matmul(a: Any, b: Any) -> Any:
     """a @ b for arrays of any dimensions, on the host or a GPU."""
     if type(a) is not numpy.ndarray:
-        return a @ b
+        return _on_gpu(a, b)
     has_vector = a.ndim == 1 or b.ndim == 1 or a.shape[-2] == 1 or b.shape[-1] == 1
     work = a.size * (1 if b.ndim == 1 else b.shape[-1])
     if work < (SMALL_WITH_VECTOR if has_vector else SMALL):
@@ -38,6 +40,18 @@ def matmul(a: Any, b: Any) -> Any:
         out[...] = transposed.T
     else:
         _in_pieces(a, b, out)
+    return out
+
+
+def _on_gpu(a: Any, b: Any) -> Any:
+    """Few products in a stack one by one: cuBLAS takes a transposed matrix as it lies, CuPy's stacks are copied."""
+    if not (a.ndim == b.ndim == 3 and len(a) == len(b) <= FEW_PRODUCTS):
+        return a @ b
+    if len(a) == 1:
+        return (a[0] @ b[0])[None]
+    out = array_module(a).empty((len(a), a.shape[1], b.shape[2]), a.dtype)
+    for i in range(len(a)):
+        array_module(a).matmul(a[i], b[i], out=out[i])
     return out
 
 

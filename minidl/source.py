@@ -61,6 +61,11 @@ def is_users(file: str) -> bool:
     return _kind(file) in ("user", "architecture")
 
 
+def is_installed(file: str) -> bool:
+    """True for a file of a package that pip has put where it puts them: the user's own or another's."""
+    return not {"site-packages", "dist-packages"}.isdisjoint(Path(file).parts)
+
+
 def user_frames(frame: FrameType | None, until: CodeType | None = None) -> list[FrameType]:
     """The frames of the user's code, the innermost first, up to a call of `until`."""
     frames: list[FrameType] = []

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy
 from numpy import ndarray
 
-from minidl import engine, ops
+from minidl import backend, engine, ops
 from minidl.backend import (
     CPU,
     array_module,
@@ -90,7 +90,11 @@ def apply(operation: type[Function], *inputs: Any, **options: Any) -> Any:
         if options.get("in_place"):
             before_change(arrays[0])
 
-    result = node.forward(*arrays, **options)
+    if backend.several_gpus:
+        with backend.on_device_of(arrays):
+            result = node.forward(*arrays, **options)
+    else:
+        result = node.forward(*arrays, **options)
 
     if recorded:
         node.edges = edges
@@ -193,13 +197,15 @@ class AccumulateGrad(Function):
                 explain("AccumulateGrad", message, {"gradient": grad_output, "leaf": leaf}, help="run forward again")
             )
         if self.hooks and self.hooks[0]:  # a hook may have kept the array
-            grad_output = grad_output.copy()
+            grad_output = backend.copied(grad_output)
         if leaf._grad is None:
             leaf._grad = _wrap(grad_output)
         else:
             before_change(leaf._grad._data)
             leaf._grad._data += grad_output
             mark_changed(leaf._grad._data)
+        for hook in list(leaf._after_accumulation or ()):
+            hook(leaf)
         return ()
 
 
@@ -273,6 +279,7 @@ class Tensor(_Conversions):
     _edge: engine.Edge | None = None  # grad_fn, which of its outputs this is, and the shape and dtype of that
     _grad: Tensor | None = None
     _hooks: list | None = None
+    _after_accumulation: list | None = None  # of a leaf: hooks that see it with its new `.grad`
     _leaf: engine.Edge | None = None  # of a leaf: its AccumulateGrad, once there is one
     _retains_grad: bool = False
 
@@ -311,6 +318,8 @@ class Tensor(_Conversions):
             raise TypeError(explain("Tensor.data", f"must be set to an array or a Tensor, got {type(array).__name__}"))
         if array is self._data:  # x.data -= a wrote into the array that it read
             mark_changed(array)
+            for observer in observers:
+                observer.overwritten(array)
         elif array.shape != self._data.shape or array.dtype != self._data.dtype:
             if self.grad_fn is not None:
                 raise RuntimeError(
@@ -449,13 +458,14 @@ class Tensor(_Conversions):
             )
         twin = copy.copy(self)
         memo[id(self)] = twin
-        twin._data = self._data.copy()
+        twin._data = backend.copied(self._data)
         twin._grad = copy.deepcopy(self._grad, memo)
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
-        for name in ("_edge", "_hooks", "_leaf", "_retains_grad"):  # a copy has no history of its own
+        # A copy has no history of its own.
+        for name in ("_edge", "_hooks", "_after_accumulation", "_leaf", "_retains_grad"):
             state.pop(name, None)
         return state
 
@@ -520,6 +530,8 @@ class Tensor(_Conversions):
             raise RuntimeError(
                 explain("backward", "create_graph=True is not supported: minidl computes first-order gradients only")
             )
+        for observer in observers:
+            observer.start_backward(self, root)
         engine.run([(self.gradient_edge(), root)], retain_graph)
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
@@ -546,6 +558,19 @@ class Tensor(_Conversions):
         hooks.append(on_array)
         return RemovableHandle(hooks, on_array)
 
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> RemovableHandle:
+        """Call `hook(self)` each time after backward has added to `.grad` of this leaf.
+
+        RuntimeError where the tensor is no leaf, or requires no gradient.
+        """
+        if not self.requires_grad or not self.is_leaf:
+            rule = "post accumulate grad hooks can only be registered on leaf tensors that require a gradient"
+            raise RuntimeError(explain("register_post_accumulate_grad_hook", rule, {"tensor": self}))
+        if self._after_accumulation is None:
+            self._after_accumulation = []
+        self._after_accumulation.append(hook)
+        return RemovableHandle(self._after_accumulation, hook)
+
     def retain_grad(self) -> None:
         """Keep `.grad` of this tensor although it is not a leaf. RuntimeError where it requires no gradient."""
         if (self.is_leaf and self.requires_grad) or self._retains_grad:
@@ -565,7 +590,8 @@ class Tensor(_Conversions):
             tensor = reference()
             if tensor is not None:
                 old = tensor._grad
-                tensor._grad = _wrap(gradient.copy() if old is None else old._data + gradient)
+                with backend.on_device_of((gradient,)):
+                    tensor._grad = _wrap(gradient.copy() if old is None else old._data + gradient)
 
         node.keepers = {**node.keepers, index: keep}
 
@@ -670,9 +696,9 @@ class Tensor(_Conversions):
         node = result.grad_fn
         if result._data is not self._data:
             if node is not None and node.saved:  # what the operation saved of this tensor is overwritten next
-                node.saved = tuple(array.copy() if array is self._data else array for array in node.saved)
+                node.saved = tuple(backend.copied(array) if array is self._data else array for array in node.saved)
             before_change(self._data)
-            self._data[...] = result._data
+            backend.write(self._data, result._data)
             mark_changed(self._data)
         if result.requires_grad:
             if self._retains_grad:  # from now on, the gradient of the new values
@@ -940,11 +966,13 @@ class Tensor(_Conversions):
 
     def all(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         axis = None if dim is None else normalize_dim("all", dim, self.ndim)
-        return _wrap(self._data.all(axis=axis, keepdims=keepdim))
+        with backend.on_device_of((self._data,)):
+            return _wrap(self._data.all(axis=axis, keepdims=keepdim))
 
     def any(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         axis = None if dim is None else normalize_dim("any", dim, self.ndim)
-        return _wrap(self._data.any(axis=axis, keepdims=keepdim))
+        with backend.on_device_of((self._data,)):
+            return _wrap(self._data.any(axis=axis, keepdims=keepdim))
 
     def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """The index of the largest element: of the flattened tensor, or along `dim`."""
@@ -959,7 +987,8 @@ class Tensor(_Conversions):
         if not self.numel():
             raise IndexError(explain(where, "the tensor has no elements", {"input": self}))
         xp = array_module(self._data)
-        return _wrap(xp.asarray(getattr(xp, where)(self._data, axis=axis, keepdims=keepdim)).astype(int64))
+        with backend.on_device_of((self._data,)):
+            return _wrap(xp.asarray(getattr(xp, where)(self._data, axis=axis, keepdims=keepdim)).astype(int64))
 
     # ---------------------------------------------------------------------------------------------- reductions
 
@@ -1183,7 +1212,8 @@ class Tensor(_Conversions):
                 self._become("setitem", apply(ops.SetItem, self, value, key=key))
             else:
                 before_change(self._data)
-                ops.assign(self._data, key, value._data if isinstance(value, Tensor) else value)
+                with backend.on_device_of((self._data,)):
+                    ops.assign(self._data, key, value._data if isinstance(value, Tensor) else value)
                 mark_changed(self._data)
         except (ValueError, TypeError) as error:  # NumPy's words for shapes that do not fit
             raise RuntimeError(explain("setitem", str(error), {"tensor": self, "value": value})) from None
@@ -1239,7 +1269,8 @@ def root_gradient(where: str, tensor: Tensor, gradient: Any) -> Any:
                     help="reduce it first (loss.mean() or loss.sum()), or pass gradient=, a tensor of its shape",
                 )
             )
-        return array_module(tensor._data).ones(tensor.shape, tensor.dtype)
+        with backend.on_device_of((tensor._data,)):
+            return array_module(tensor._data).ones(tensor.shape, tensor.dtype)
     if not isinstance(gradient, Tensor):
         raise TypeError(explain(where, f"gradients can be either Tensors or None, but got {type(gradient).__name__}"))
     if gradient.shape != tensor.shape or gradient.dtype != tensor.dtype or gradient.device != tensor.device:
@@ -1250,7 +1281,7 @@ def root_gradient(where: str, tensor: Tensor, gradient: Any) -> Any:
                 {"tensor": tensor, "gradient": gradient},
             )
         )
-    return gradient._data.copy()  # a leaf keeps it
+    return backend.copied(gradient._data)  # a leaf keeps it
 
 
 def parse_to(args: tuple, kwargs: dict) -> tuple[device | None, numpy.dtype | None]:
@@ -1352,7 +1383,12 @@ def promote(operation: type[Function], a: Any, b: Any) -> tuple[Any, Any]:
     tensors = [value for value in operands if isinstance(value, Tensor)]
     floating = {value.dtype for value in tensors if value.dtype.kind == "f"}
     if len(floating) > 1:
-        check_same(operation.__name__.lower(), left=operands[0], right=operands[1])
+        where, named = operation.__name__.lower(), {"left": operands[0], "right": operands[1]}
+        array = next((value for value in (a, b) if is_array(value)), None)
+        if array is not None and array.dtype == float64:
+            help = "NumPy's arrays are float64 unless told otherwise: a.astype(minidl.float32)"
+            raise RuntimeError(explain(where, "expected all tensors to have the same dtype", named, help=help))
+        check_same(where, **named)
     wanted = floating.pop() if floating else None
     if wanted is None and (operation is ops.Div or any(isinstance(value, float) for value in operands)):
         wanted = get_default_dtype()
@@ -1381,7 +1417,8 @@ def _compare(where: str, a: Tensor, b: Any) -> Tensor:
         b = b._data
     elif not isinstance(b, Number):
         return NotImplemented
-    return _wrap(getattr(array_module(a._data), _COMPARISONS[where])(a._data, b))
+    with backend.on_device_of((a._data,)):
+        return _wrap(getattr(array_module(a._data), _COMPARISONS[where])(a._data, b))
 
 
 def _bits(where: str, a: Tensor, b: Any) -> Tensor:
@@ -1395,7 +1432,8 @@ def _bits(where: str, a: Tensor, b: Any) -> Tensor:
         check_broadcast(where, left=a, right=b)
         check_same_device(where, left=a, right=b)
         b = b._data
-    return _wrap(getattr(array_module(a._data), where)(a._data, b))
+    with backend.on_device_of((a._data,)):
+        return _wrap(getattr(array_module(a._data), where)(a._data, b))
 
 
 def _compare_strictly(where: str, a: Tensor, b: Any) -> Tensor:

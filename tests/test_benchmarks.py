@@ -9,12 +9,14 @@ import sys
 
 import pytest
 
-from minidl import buffers, parallel
-from tests.benchmarks import memory, networks, operations, scaling
+import minidl
+from minidl import buffers, events, parallel
+from tests.benchmarks import debugger, memory, networks, operations, scaling
 from tests.benchmarks.plots import Bars, ratio_figure, scaling_figure
 from tests.benchmarks.resident import memory as resident
 from tests.benchmarks.table import markdown, milliseconds
 from tests.benchmarks.turns import ROOT, Timing, Worker, WorkerError, in_turn
+from tests.benchmarks.unheard import Deaf, cut_source
 
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
 TINY = networks.Network("lenet5", "lenet", "LeNet-5", 2, (1, 32, 32), 10)
@@ -170,6 +172,73 @@ def leaking_step(library, **arguments):
 def networks_subject(mode):
     module, function = networks.SUBJECTS[mode].split(":")
     return getattr(importlib.import_module(module), function)
+
+
+def test_the_question_whether_somebody_listens_is_cut_out_and_put_back():
+    text = """
+def ask(observers, before_change, events, done=()):
+    if observers:
+        done += "asked",
+    for observer in observers:
+        done += "told",
+    before_change()
+    if done:
+        done += "other",
+    return done
+
+def walk(events):
+    if events:
+        yield 1
+"""
+    code, count = cut_source(text)
+    assert count == 4
+    names = {}
+    exec(code, names)
+    assert names["ask"]([1], None, None) == ()
+    assert list(names["walk"]([1])) == []  # and still a generator
+
+    step = networks_subject("train")(minidl, **TINY.arguments())
+    told = Told()
+    deaf = Deaf()
+    assert deaf.places > 20
+    with events.observing(told):
+        for cut in (True, False):
+            deaf.cut(cut)
+            try:
+                step()
+            finally:
+                deaf.cut(False)
+            assert bool(told.count) is not cut
+
+
+class Told(events.Observer):
+    count = 0
+
+    def after_forward(self, *event):
+        self.count += 1
+
+    def after_backward(self, *event):
+        self.count += 1
+
+    def enter_module(self, *event):
+        self.count += 1
+
+    def before_change(self, *event):
+        self.count += 1
+
+    def after_step(self, *event):
+        self.count += 1
+
+
+def test_what_the_debugger_costs(monkeypatch):
+    """Every row; not how much."""
+    monkeypatch.setattr("tests.benchmarks.turns.SETTLE", 0)
+    rows = list(debugger.watched(networks_subject("train")(minidl, **TINY.arguments()), pairs=1, turn=0))
+    rows.append(debugger.unheard("nobody", lambda: None, Deaf(), pairs=1, turn=0))
+    text = debugger.table(rows)
+    for words in ('record="stats"', "< 1.5", "lint()", "detect_anomaly()", "| nobody |", "< 1.01"):
+        assert words in text
+    assert not events.observers
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """detect_anomaly: stops where a NaN is born, says all that is known there, and is silent where nothing is wrong."""
 
 import threading
-import warnings
 
 import numpy
 import pytest
@@ -59,6 +58,17 @@ def test_a_nan_in_backward_is_stopped_in_the_operation_that_makes_it():
     assert x.grad is None
 
 
+def test_what_was_broadcast_has_its_number_at_the_place_too():
+    a, b = minidl.tensor([[1.0, 2.0], [0.0, 3.0]]), minidl.tensor([[1.0], [0.0]])
+    message, _ = caught(lambda: a / b)
+    assert "first at [1, 0], where a is 0, b is 0, output is nan" in message
+    message, _ = caught(lambda: a / minidl.tensor([0.0, 1.0]))
+    assert "first at [1, 0], where a is 0, b is 0, output is nan" in message
+    b.requires_grad_()
+    message, _ = caught(lambda: (b**0.5 * a * 0.0).sum().backward())  # a gradient smaller than what it came from
+    assert "first at [1, 0], where saved 0 is 0" in message
+
+
 def test_where_an_infinity_came_from_that_became_a_nan():
     x = minidl.tensor([1.0, 0.0])
 
@@ -106,19 +116,29 @@ def test_a_nan_loss_never_passes():
     for loss in (lambda: (x + nan).sum(), lambda: F.mse_loss(x, nan), lambda: (x * nan).mean()):
         with pytest.raises(AnomalyError), detect_anomaly():
             loss().backward()
-        outside = loss()
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always")
-            try:
-                with detect_anomaly():
-                    outside.backward()
-            except AnomalyError as error:
-                assert "called outside of detect_anomaly" in "".join(error.__notes__)
-        assert "no forward pass information available" in str(told[0].message)
-    leaf = minidl.tensor([float("nan")], requires_grad=True)
-    total = leaf.sum()
+        for backward in (minidl.Tensor.backward, autograd.backward, lambda outside: autograd.grad(outside, x)):
+            outside = loss()
+            message, notes = caught(lambda backward=backward, outside=outside: backward(outside))
+            assert "nan in the tensor that backward was called on: 1 nan among 1 numbers" in message
+            assert "help: run forward inside of detect_anomaly as well" in message
+            assert "called outside of detect_anomaly" in notes
+            assert x.grad is None
+    outside = (x * nan).sum()
+    with detect_anomaly(check_nan=False), pytest.warns(UserWarning, match="no forward pass information"):
+        outside.backward()
+    leaf = minidl.tensor([float("nan"), 1.0], requires_grad=True)
+    one = leaf[1] * 2
     with pytest.raises(AnomalyError, match="not finite itself"), pytest.warns(UserWarning), detect_anomaly():
-        total.backward()
+        one.backward()
+
+
+def test_an_infinite_loss_from_outside_passes_unless_it_is_not_to():
+    x = minidl.tensor([1.0], requires_grad=True)
+    loss = (x + minidl.tensor([float("inf")])).sum()
+    with detect_anomaly(), pytest.warns(UserWarning, match="no forward pass information"):
+        loss.backward(retain_graph=True)
+    message, _ = caught(lambda: loss.backward(), check_inf=True)
+    assert "inf in the tensor that backward was called on: 1 inf among 1 numbers" in message
 
 
 def test_gradients_that_add_up_to_nan_and_hooks():

@@ -252,9 +252,30 @@ def test_a_column_against_a_row():
     messages = found_by(lambda: ((layer(x) - y) ** 2).mean().backward())
     assert set(messages) == {"BroadcastLoss"}
     assert "(8, 1) against (8,) gives (8, 8)" in messages["BroadcastLoss"]
-    assert not found_by(lambda: ((layer(x).squeeze(1) - y) ** 2).mean().backward())
-    with pytest.warns(UserWarning, match="different to the input size"):  # those who are told anyway
-        F.mse_loss(layer(x), y)
+    for right in (
+        lambda: ((layer(x).squeeze(1) - y) ** 2).mean(),
+        lambda: ((layer(x) - y) ** 2).mean(1).max(),  # whatever it is, it is not a mean over all
+        lambda: (layer(x) * y).softmax(1).matmul(y[:, None]).max(),
+        lambda: F.mse_loss(layer(x), y[:, None]),
+        lambda: F.mse_loss(layer(x).squeeze(1), y),
+    ):
+        assert not found_by(lambda right=right: right().backward())
+
+
+@pytest.mark.parametrize("loss", [F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss])
+@pytest.mark.parametrize("columns", ["prediction", "target"])
+def test_a_column_against_a_row_in_a_loss(loss, columns):
+    layer, x, y = nn.Linear(3, 1), minidl.randn(8, 3), minidl.randn(8)
+    given = (layer(x), y) if columns == "prediction" else (layer(x).squeeze(1), y[:, None])
+    with lint() as linter, pytest.warns(UserWarning) as told:
+        loss(*given)
+    shapes = "(8, 1) against (8,)" if columns == "prediction" else "(8,) against (8, 1)"
+    assert [finding.rule for finding in linter.found] == ["BroadcastLoss"]
+    assert f"{shapes} gives (8, 8)" in linter.found[0].message
+    assert {warning.category for warning in told} == {UserWarning, LintWarning}  # the loss's own is PyTorch's
+    with lint() as linter:
+        loss(minidl.randn(8, 8), minidl.randn(8, 8))
+    assert not linter.found
 
 
 def test_dead_units():

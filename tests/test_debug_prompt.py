@@ -13,6 +13,7 @@ import pytest
 
 import minidl
 import minidl.debug
+import minidl.nn.functional as F
 from architectures.lenet import lenet5
 from minidl import events, nn, optim
 from minidl.cli import main
@@ -147,6 +148,17 @@ def test_backward_gradients_and_the_update():
     assert "saved0 f32[2,6,14,14]" in after("unt op:Conv2d phase:bwd", "saved")
 
 
+def test_what_the_engine_fills_in_is_not_shown_at_a_stop():
+    norm = nn.BatchNorm2d(3)
+    function = lambda: norm(minidl.randn(2, 3, 4, 4)).sum().backward()  # noqa: E731
+    answer = after("unt op:BatchNorm phase:bwd", "s", function=function)
+    assert " gy0 " in answer
+    assert " gweight " in answer
+    assert "gy1" not in answer
+    assert "\n    dw = sum of dy centred r,  db = sum of dy\n" in answer
+    assert "gy1 " in after("unt op:BatchNorm phase:bwd", "gy", function=function)
+
+
 def test_next_return_and_their_reverses_respect_modules():
     session = Session(lenet_step(), "rs", "n", "n", "n", "s", "r", "r", "rc", "rc", "q")
     assert "enter conv1" in session[1]
@@ -258,12 +270,16 @@ def test_what_is_no_command_is_python():
     ("command", "answer"),
     [
         ("b conv", "did you mean op:Conv2d?"),
+        ("b mod:conv3", "there is no module 'conv3' in the model; did you mean mod:conv2?"),
+        ("unt param:fc1.wieght", "there is no parameter 'fc1.wieght' in the model; did you mean param:fc1.weight?"),
+        ("unt nothing:3", "'nothing:3' is no SPEC; there are op:Conv2d"),
         ("unt shape:a", "a shape is numbers and * with commas"),
         ("unt", "a SPEC is one of"),
         ("s zero", "expected a number of events, got 'zero'"),
         ("rs -1", "expected a number of events"),
         ("cl 7", "there is no breakpoint 7"),
-        ("pt nothing", "NameError: name 'nothing' is not defined"),
+        ("pt nothing", "NameError: name 'nothing' is not defined; the tensors here are x, weight, bias"),
+        ("weigth.max()", "NameError: name 'weigth' is not defined; did you mean weight?"),
         ("pt x[0,", "SyntaxError"),
         ("pt x[99]", "IndexError"),
         ("pt 'word'", "'word' is no tensor but a str"),
@@ -284,9 +300,59 @@ def test_a_mistake_costs_one_line_and_not_the_session(command, answer):
     assert "after Conv2d" in session[2]
 
 
+def test_an_error_comes_with_its_help_and_nothing_else():
+    answer = after("F.linear(minidl.ones(2, 4), model.weight)", function=helpful)
+    assert re.fullmatch(r"\*\*\* RuntimeError: linear\(\): .*\n  help: .*\n", answer)
+    answer = after("F.linear(a, model.weight)", function=helpful)  # a is an array there
+    assert re.fullmatch(r"\*\*\* TypeError: linear\(\): .* not ndarray\n  help: wrap it: .*\n", answer)
+
+
+def helpful():
+    model = nn.Linear(3, 2)
+    return minidl.ones(4) * 2, model, F
+
+
+def test_detach_lets_the_program_run_on_as_if_there_were_no_debugger():
+    tapes = []
+
+    class Late(Pdb):
+        def do_detach(self, arg):
+            tapes.append(self.session.tape)
+            return super().do_detach(arg)
+
+    for commands in (["s", "b op:Linear", "detach"], ["line", "line", "detach"]):
+        session = Session(lenet_step(), *commands, base=Late)
+        assert session.error is None
+        assert len(session.answers) == len(commands) + 1  # no stop after it, not even at the end
+        assert "*" not in session[-1]
+        assert len(tapes.pop()) < 40  # of 112 events: nothing more on the tape
+        assert not events.observers
+        assert sys.gettrace() is None or "debug" not in repr(sys.gettrace())
+    session = Session(failing, "detach")  # the exception is Python's to show
+    assert isinstance(session.error, RuntimeError)
+    assert len(session.answers) == 2
+
+
+def test_what_is_written_into_the_tapes_arrays_is_said_where_it_happens():
+    w = minidl.ones(3, requires_grad=True)
+
+    def run():
+        for _ in range(2):
+            (w * 2).sum().backward()
+            w.data -= 0.1 * w.grad.data
+
+    line = run.__code__.co_firstlineno + 3
+    session = Session(run, "s", "unt phase:bwd", "unt op:Mul phase:fwd", "rc", "c")
+    said = f"*** test_debug_prompt.py:{line} writes into the array of a tensor itself: what the tape has of it is lost"
+    assert session[3].startswith(said)
+    assert "under no_grad(), p -= a keeps it" in session[3]
+    assert f"(overwritten in test_debug_prompt.py:{line})" in session[4]
+    assert sum(said in answer for answer in session.answers) == 1  # once for each line
+
+
 def test_help_has_every_command():
     text = after("h")
-    for command in ("rs", "unt SPEC", "tbreak", "formula", "diff TAPE", "pdb's own", "(minidl line)"):
+    for command in ("detach", "rs", "unt SPEC", "tbreak", "formula", "diff TAPE", "pdb's own", "(minidl line)"):
         assert command in text
     assert "back to a breakpoint" in text.lower() or "rc" in text
     assert "op:Conv2d" in after("h b")
@@ -297,7 +363,7 @@ def test_help_has_every_command():
 def test_commands_at_the_prompt_are_not_on_the_tape():
     session = Session(lenet_step(), "len(tape)", "(minidl.ones(3) * 2).sum().item()", "len(tape)", "q")
     assert session[1] == session[3]
-    assert session[2].startswith("*** NameError") or session[2] == "6.0\n"
+    assert session[2] == "6.0\n"
 
 
 def test_the_end_comes_with_a_last_stop_and_c_passes_it():
@@ -392,11 +458,11 @@ def environment(**more):
     }
 
 
-def run_script(text, typed, tmp_path, **more):
+def run_script(text, typed, tmp_path, *options, **more):
     script = tmp_path / "script.py"
     script.write_text(text, encoding="utf-8")
     return subprocess.run(
-        [sys.executable, str(script)],
+        [sys.executable, *options, str(script)],
         input="".join(f"{line}\n" for line in typed),
         capture_output=True,
         encoding="utf-8",
@@ -435,6 +501,11 @@ def test_breakpoint_in_a_backward_stops_there(tmp_path):
     assert "backward  before Mul" in done.stdout
     assert "gradient [6.0, 6.0]" in done.stdout
     assert done.returncode == 0, done.stderr
+    pdb = ("-m", "pdb", "-c", "b 13", "-c", "c")
+    under = run_script(CUSTOM, ["grad_x.tolist()", "c", "q"], tmp_path, *pdb, PYTHONBREAKPOINT="0")
+    assert "script.py(13)backward()" in under.stdout
+    assert "[2.0, 2.0]" in under.stdout
+    assert "gradient [6.0, 6.0]" in under.stdout
     plain = run_script(CUSTOM, ["p grad_y.tolist()", "c"], tmp_path, PYTHONBREAKPOINT="pdb.set_trace")
     assert "[1.0, 1.0]" in plain.stdout
     assert "gradient [6.0, 6.0]" in plain.stdout
@@ -460,6 +531,26 @@ def test_step_in_a_script(tmp_path):
     assert "gradient" not in done.stdout
     assert done.stderr == ""
     assert done.returncode == 0
+
+
+def test_step_in_a_script_under_pdb(tmp_path):
+    pdb = ("-m", "pdb", "-c", "b 7", "-c", "c")
+    done = run_script(STEP, ["s", "c", "x.grad.tolist()", "q"], tmp_path, *pdb)
+    assert "forward   after Mul" in done.stdout
+    assert "script.py(7)<module>()" in done.stdout  # pdb's own breakpoint holds
+    assert "[3.0, 3.0]" in done.stdout
+    done = run_script(STEP, ["n", "n", "n", "s", "q"], tmp_path, "-m", "pdb")  # left inside of the with
+    assert "__mul__" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert "(minidl)" not in done.stdout
+
+
+def test_a_script_that_exits_does_so(tmp_path):
+    done = run_script("import sys\n" + STEP.replace("print", "sys.exit(3)  # "), ["c"], tmp_path)
+    assert done.returncode == 3
+    done = run_script("import sys\n" + STEP.replace("y.sum().backward()", "sys.exit(3)"), ["c", "c"], tmp_path)
+    assert done.returncode == 3
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 def test_pytest_lands_in_the_prompt(tmp_path):
@@ -605,3 +696,26 @@ def test_minidl_debug_says_what_is_wrong(capsys):
     assert "did you mean lenet5" in capsys.readouterr().err
     assert main(["debug", "lenet5", "--input", "1,32,28"]) == 1
     assert "the digits are square" in capsys.readouterr().err
+
+
+def words(text):
+    """The words of a session, without times and the bars of histograms: numbers as numbers."""
+    text = re.sub(r"\d+\.\d\d ms", "", text)
+    text = re.sub(r"(\[\S+ )[ ▁▂▃▄▅▆▇█]+( \S+\])", r"\1\2", text)
+    return [float(word) if re.fullmatch(r"-?[\d.]+(e-?\d+)?", word) else word for word in re.split(r"[\s\[\]]+", text)]
+
+
+def test_the_session_in_the_readme():
+    """What it shows is what a student gets who types the same."""
+    pty = pytest.importorskip("pty", reason="pseudo-terminals are Unix's")
+    pytest.importorskip("sklearn", reason="the digits come with scikit-learn")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    printed = re.search(r"^```\n\$ minidl debug lenet5\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE)[1]
+    typed = re.findall(r"^\(minidl\) (.*)$", printed, re.MULTILINE)
+    assert len(typed) >= 4
+    shown, code = in_terminal([sys.executable, "-m", "minidl", "debug", "lenet5"], typed, pty)
+    assert code == 0
+    there, here = words(printed), words(shown)
+    assert len(there) == len(here)
+    for theirs, ours in zip(there, here, strict=True):
+        assert theirs == (pytest.approx(ours, rel=0.02, abs=1e-7) if isinstance(ours, float) else ours)

@@ -207,7 +207,27 @@ def test_breakpoints_and_conditions():
 def test_a_condition_that_fails_stops_there():
     with Stepper(lenet_step()) as stepper:
         stepper.break_at("op:Linear if nothing_of_that_name")
-        assert stepper.resume().path == "fc1"
+        with pytest.warns(UserWarning, match="the condition `nothing_of_that_name` failed: NameError") as told:
+            assert stepper.resume().path == "fc1"
+        assert told[0].filename == __file__
+
+
+def test_names_that_the_model_does_not_have_and_arrays_that_are_written_into():
+    w = minidl.ones(3, requires_grad=True)
+
+    def run():
+        y = (w * 2).sum()
+        w.data -= 1
+        return y
+
+    with Stepper(lenet_step()) as stepper:
+        stepper.step()
+        with pytest.raises(SpecError, match="did you mean mod:conv1"):
+            stepper.run_until("mod:convolution1")
+    with Stepper(run) as stepper:
+        stepper.step()
+        with pytest.warns(UserWarning, match=r"test_debug_stepper.py:\d+ writes into the array of a tensor itself"):
+            stepper.resume()
 
 
 def test_stepping_changes_no_result():

@@ -16,6 +16,7 @@ import minidl.debug
 from architectures.lenet import lenet5
 from minidl import events, nn, optim
 from minidl.debug import Value, statistics, trace
+from minidl.debug.lines import tensor_line
 from minidl.source import is_users
 
 
@@ -163,17 +164,28 @@ def test_in_place_relu_leaves_the_input_on_the_tape():
     assert tape[1].values["y"].array.tolist() == [0.0, 2.0]
 
 
-def test_what_nobody_is_told_of_is_noticed_afterwards():
+@pytest.mark.parametrize("record", ["full", "stats"])
+def test_what_nobody_is_told_of_beforehand_is_noticed_where_it_happens(record):
     x = minidl.ones(3)
 
     def run():
         y = x * 2
         x.data -= 1
-        return y
+        return y + x * 3
 
-    tape = trace(run)
-    assert tape[0].values["a"].was_overwritten
-    assert not tape[1].values["y"].was_overwritten
+    tape = trace(run, record=record)
+    before, after = tape[0].values["a"], tape[2].values["a"]
+    assert before is not after
+    assert after.statistics.max == 0
+    assert not after.overwritten
+    if record == "full":  # else the statistics of that time are there, and true
+        line = run.__code__.co_firstlineno + 2
+        assert before.overwritten == f"test_debug_tape.py:{line}"
+        assert f"(overwritten in test_debug_tape.py:{line})" in tensor_line("a", before)
+    else:
+        assert before.statistics.max == 1
+        assert not before.overwritten
+    assert not tape[1].values["y"].overwritten
 
 
 def test_beyond_the_budget_the_oldest_arrays_go_and_their_statistics_stay():

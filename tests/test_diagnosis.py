@@ -206,3 +206,13 @@ def test_not_finite():
     wrong[1, 3], wrong[2, 0] = numpy.nan, numpy.inf
     assert diagnose(wrong, matrix).startswith("nan and inf in 2 of 20 elements, first at (1, 3), where ")
     assert diagnose(wrong, wrong) is None
+
+
+def test_two_right_rows_are_no_stride():
+    """Rows 1 and 2 of four exchanged: rows 0 and 3 are right by chance, not because a stride of 3 was forgotten."""
+    expected = numpy.arange(16.0).reshape(4, 4) ** 2 + 1
+    assert "stride" not in (diagnose(expected[[0, 2, 1, 3]], expected) or "")
+    spoiled = numpy.arange(49.0).reshape(7, 7) ** 2 + 1
+    right = spoiled.copy()
+    spoiled[[1, 2, 4, 5]] *= numpy.linspace(2, 3, 7)
+    assert "0, 3, ... of axis 0: the stride" in diagnose(spoiled, right)

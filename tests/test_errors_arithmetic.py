@@ -92,3 +92,12 @@ def test_where():
         arithmetic.where(mask, three, three)
     with pytest.raises(RuntimeError, match="same dtype"):
         arithmetic.where(mask, two, double)
+
+
+@pytest.mark.parametrize("sum_of", [lambda x, a: x + a, lambda x, a: a + x], ids=["right", "left"])
+def test_an_array_of_numpy_says_why_its_dtype_does_not_fit(sum_of):
+    x = minidl.ones(3)
+    with pytest.raises(RuntimeError, match=r"same dtype(.|\n)*help: NumPy's arrays are float64.*a.astype"):
+        sum_of(x, numpy.ones(3))
+    assert sum_of(x, numpy.ones(3).astype(minidl.float32)).tolist() == [2, 2, 2]
+    assert sum_of(x, numpy.ones(3, int)).dtype == minidl.float32

@@ -130,6 +130,24 @@ def test_an_error_names_every_operand():
     )
 
 
+@pytest.mark.parametrize(
+    ("shape", "channels", "help"),
+    [
+        ((2, 8, 9, 3), 3, "channels last: x.permute(0, 3, 1, 2)"),
+        ((8, 9, 3), 3, "channels last: x.permute(2, 0, 1)"),
+        ((2, 8, 9), 1, "no dimension of channels: x.unsqueeze(1)"),
+        ((2, 8, 9, 4), 3, "the layer needs in_channels=8"),
+    ],
+)
+def test_images_in_another_layout(shape, channels, help):
+    with pytest.raises(RuntimeError) as caught:
+        F.conv2d(zeros(*shape), zeros(6, channels, 3, 3))
+    assert help in str(caught.value)
+    if "x." in help:  # what the help says is right
+        x = zeros(*shape)
+        assert F.conv2d(eval(help.partition(": ")[2], {"x": x}), zeros(6, channels, 3, 3)).shape[-3] == 6
+
+
 def test_an_empty_batch_is_accepted():
     x = zeros(0, 4, 5, 6, requires_grad=True)
     weight = zeros(6, 4, 3, 3, requires_grad=True)

@@ -39,8 +39,12 @@ def test_linear_message_shows_both_operands_and_helps():
     assert "input:  float32 (64, 512) on cpu" in text
     assert "weight: float32 (10, 256) on cpu" in text
     assert "help: in_features of the layer must be 512" in text
-    with pytest.raises(RuntimeError, match="flatten"):
+    with pytest.raises(RuntimeError, match=r"help: flatten the input first: x.flatten\(1\)"):
         linear(ones(8, 16, 5, 5), ones(120, 400))
+    with pytest.raises(RuntimeError, match=r"help: flatten the input first: x.flatten\(0\)"):
+        linear(ones(28, 28), ones(10, 784))
+    with pytest.raises(RuntimeError, match="help: in_features of the layer must be 5"):  # flattening would not do
+        linear(ones(8, 16, 5, 5), ones(120, 300))
 
 
 def test_linear_types():

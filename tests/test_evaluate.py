@@ -142,7 +142,10 @@ def test_mistakes(lenet, tmp_path, capsys):
             "has the entries epoch, state, and no weights by name",
         ),
         (["resnet20", "--weights", weights, *data], "does not fit resnet20: Missing key(s)"),
-        (["lenet5", "--weights", weights, "--data", "mnist2"], "there is no data set 'mnist2'; help: there are digits"),
+        (
+            ["lenet5", "--weights", weights, "--data", "mnist2"],
+            "there is no data set 'mnist2'; help: did you mean mnist? there are digits",
+        ),
         (["lenet5", "--weights", weights, "--data", f"imagefolder:{tmp_path}"], "there is no folder"),
         (["lenet5", "--weights", weights, *data, "--partial"], "only cifar10 and cifar100 can be used in part"),
         (["lenet5", "--weights", weights, *data, "--mean", "1,2"], "--mean has 2 numbers, and the images have 1 chan"),

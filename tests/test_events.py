@@ -20,6 +20,12 @@ class Diary(events.Observer):
     def after_forward(self, node, inputs, outputs):
         self.lines.append(f"after {node.name()}")
 
+    def start_backward(self, tensor, gradient):
+        self.lines.append(f"start backward {tuple(tensor.shape)} {float(gradient)}")
+
+    def overwritten(self, array):
+        self.lines.append(f"overwritten {array.shape}")
+
     def before_backward(self, node, grad_outputs):
         self.lines.append(f"before d{node.name()}")
 
@@ -70,6 +76,7 @@ def test_an_observer_is_told_of_everything_in_its_order():
         "leave Linear True",
         "before Sum",
         "after Sum",
+        "start backward () 1.0",
         "before dSum",
         "after dSum 1",
         "before dLinear",
@@ -88,7 +95,7 @@ def test_an_observer_is_told_of_everything_in_its_order():
         "after zero_grad Linear",
     ]
     layer(x).sum().backward()
-    assert len(diary.lines) == 24  # no longer told
+    assert len(diary.lines) == 25  # no longer told
     assert not events.observers
 
 
@@ -111,6 +118,24 @@ def test_a_function_on_tensors_has_its_name_before_it_has_run():
         "before dDouble",
         "after dDouble 1",
     ]
+
+
+def test_where_backward_starts_and_what_is_overwritten():
+    diary, x = Diary(), minidl.ones(2, requires_grad=True)
+    losses = [x.sum(), (x * 2).sum()]
+    two = minidl.tensor(2.0)
+    with events.observing(diary):
+        minidl.autograd.backward(losses, [two, None])
+        assert diary.lines[:2] == ["start backward () 2.0", "start backward () 1.0"]
+        diary.lines.clear()
+        minidl.autograd.grad((x * 2).sum(), x, two)
+        assert "start backward () 2.0" in diary.lines
+        diary.lines.clear()
+        x.data -= 1
+        x.data = x.data - 1  # another array: the old one is as it was
+        with pytest.raises(RuntimeError):
+            minidl.ones(2).sum().backward()
+    assert [line for line in diary.lines if "Sum" not in line] == ["overwritten (2,)"]
 
 
 def test_a_module_is_left_also_by_an_exception():

@@ -16,13 +16,15 @@ LAYERS = [
     "minidl.buffers minidl.parallel",
     "minidl.memory",
     "minidl.backend",
+    "minidl.algorithm",
+    "minidl.gpu",
     "minidl.elementwise minidl.products",
-    "minidl.algorithm minidl.checks minidl.cuda minidl.diagnosis minidl.grad_mode",
+    "minidl.checks minidl.cuda minidl.diagnosis minidl.grad_mode",
     "minidl.indexing minidl.function",
     "minidl.engine",
     "minidl.ops",
     "minidl.tensor",
-    "minidl.anomaly minidl.creation minidl.functional minidl.gradcheck",
+    "minidl.anomaly minidl.creation minidl.distributed minidl.functional minidl.gradcheck",
     "minidl.autograd",
     "minidl.nn minidl.serialization",
     "minidl.optim minidl.data",
@@ -122,6 +124,8 @@ def test_only_the_backend_knows_cupy_and_ops_know_no_numpy(module):
         elif isinstance(node, ast.ImportFrom):
             names.add(node.module.partition(".")[0])
     assert "cupy" not in names, "the backend imports CuPy by name, when it is first needed"
+    if module != "minidl.backend":
+        assert "cupy" not in MODULES[module].read_text(encoding="utf-8"), "the module comes from array_module(x)"
     if module.startswith(("minidl.ops", "architectures")):
         assert "numpy" not in names, "an operation computes with xp = array_module(x)"
     if module.startswith("architectures."):

@@ -330,18 +330,3 @@ def test_a_result_that_backward_does_not_need_may_change_in_place(function, grad
     y += 1
     y.sum().backward()
     assert x.grad.tolist() == gradient
-
-
-@each_sample
-@pytest.mark.gpu
-def test_the_same_on_a_gpu(sample):
-    if not minidl.cuda.is_available():
-        pytest.skip("no CUDA device, or CuPy is not installed")
-    host, gpu = Call(sample), Call(sample, device="cuda")
-    for y, expected in zip(flat(gpu()), flat(host()), strict=True):
-        assert y.device.type == "cuda"
-        numpy.testing.assert_allclose(to_numpy(y), to_numpy(expected), rtol=1e-9, atol=1e-11)
-    vs = cotangents(host.differentiable_outputs())
-    for g, expected in zip(gradients(gpu, vs), gradients(host, vs), strict=True):
-        if expected is not None:
-            numpy.testing.assert_allclose(to_numpy(g), to_numpy(expected), rtol=1e-9, atol=1e-11)

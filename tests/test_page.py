@@ -54,7 +54,7 @@ def named(document, phase, path, op=None):
 
 
 def tensor(document, step, role, side="takes"):
-    (number,) = [part["tensor"] for part in step[side] if part["role"] == role]
+    (number,) = [part["tensor"] for part in step[side] if role in part["role"].split(", ")]
     return document["tensors"][number]
 
 
@@ -116,7 +116,9 @@ def test_a_shortcut_has_a_sum_of_gradients(found):
 def test_an_array_that_is_handed_on_is_one_tensor(found):
     """The sum gives the gradient that it takes to both of its inputs."""
     step = named(found, "backward", "layer1.2", "Add")
-    assert len({part["tensor"] for part in step["takes"] + step["gives"]}) == 1 and len(step["gives"]) == 2
+    assert len({part["tensor"] for part in step["takes"] + step["gives"]}) == 1 and [
+        part["role"] for part in step["gives"]
+    ] == ["grad_a, grad_b"]
     users = tensor(found, step, "grad_a", "gives")["used"]
     assert "layer1.2.bn2" in [found["steps"][k]["path"] for k in users]
 
@@ -138,17 +140,17 @@ def test_the_users_line_stands_at_each_forward_step(found):
 # ---------------------------------------------------------------------------------------------------------- tensors
 
 
-def test_pictures_hold_the_numbers_of_the_first_image(tape, found):
+def test_pictures_hold_the_numbers_of_the_first_images(tape, found):
     step = named(found, "forward", "layer2.0.conv1")
     event = next(e for e in tape if (e.path, e.kind, e.operation) == ("layer2.0.conv1", "after", "Conv2d"))
     for role, value in zip(("x", "weight"), event.inputs, strict=False):
         data = tensor(found, step, role)["data"]
         assert data["type"] == "f4"
-        numpy.testing.assert_array_equal(numbers(data), value.array[0] if role == "x" else value.array)
+        numpy.testing.assert_array_equal(numbers(data), value.array)  # both images of the batch
     y = tensor(found, named(found, "forward", "layer2.0.bn1"), "y0", "gives")["data"]
     whole = next(e for e in tape if (e.path, e.operation, e.kind) == ("layer2.0.bn1", "BatchNorm", "after")).outputs[0]
     shown = numbers(y)
-    wanted = numpy.clip(whole.array[0, : len(shown)], -y["scale"], y["scale"])
+    wanted = numpy.clip(whole.array[:, : shown.shape[1]], -y["scale"], y["scale"])
     assert y["type"] == "i1" and numpy.abs(shown - wanted).max() <= 0.51 / 127 * y["scale"]
 
 
@@ -157,13 +159,75 @@ def test_the_sum_of_a_window_is_the_output(found):
     step = named(found, "forward", "layer2.0.conv1")
     window = step["window"]
     x, weight, y = (numbers(found["tensors"][window[name]]["data"]) for name in ("x", "weight", "y"))
-    (sy, sx), (top, left) = window["stride"], window["padding"]
-    padded = numpy.pad(x, ((0, 0), (top, 1), (left, 1)))
-    for i in range(y.shape[1]):
-        for j in range(y.shape[2]):
-            seen = padded[:, i * sy : i * sy + 3, j * sx : j * sx + 3]
-            assert (seen * weight[5]).sum() == pytest.approx(y[5, i, j], abs=1e-5)
-    assert window["bias"] is None and (sy, sx) == (2, 2)
+    (sy, sx), sides = window["stride"], window["padding"]
+    padded = numpy.pad(x, ((0, 0), (0, 0), *sides))
+    for image in range(2):
+        for i in range(y.shape[2]):
+            for j in range(y.shape[3]):
+                seen = padded[image, :, i * sy : i * sy + 3, j * sx : j * sx + 3]
+                assert (seen * weight[5]).sum() == pytest.approx(y[image, 5, i, j], abs=1e-5)
+    assert window["kind"] == "conv" and window["bias"] is None and (sy, sx) == (2, 2)
+
+
+def test_windows_of_pooling_and_of_the_gradient_of_a_convolutions_input(found):
+    kinds = {(s["phase"], s["op"]): s["window"]["kind"] for s in found["steps"] if s["window"]}
+    assert kinds[("forward", "AdaptiveAvgPool2d")] == "adaptive"
+    assert kinds[("backward", "Conv2d")] == "conv_input"
+    window = named(found, "backward", "layer2.0.conv1")["window"]
+    shapes = [found["tensors"][window[name]]["shape"] for name in ("x", "weight", "y")]
+    assert shapes == [(2, 32, 16, 16), (32, 16, 3, 3), (2, 16, 32, 32)]
+    model = nn.Sequential(nn.MaxPool2d(3, 2, 1), nn.AvgPool2d(2, count_include_pad=False))
+    steps = document(trace(lambda: model(minidl.randn(1, 2, 9, 8)), model), "pools")["steps"]
+    assert steps[0]["window"] | {"kernel": (3, 3), "stride": (2, 2), "padding": ((1, 1), (1, 1))} == steps[0]["window"]
+    assert [s["window"]["kind"] for s in steps] == ["max", "mean"] and steps[1]["window"]["count"] == "inside"
+
+
+def test_a_weight_that_is_no_parameter_is_no_batch_of_images():
+    weight = minidl.randn(8, 3, 2, 2, requires_grad=True)
+    x = minidl.randn(2, 3, 5, 5)
+    found = document(trace(lambda: minidl.nn.functional.conv2d(x, weight).sum().backward()), "raw")
+    window = found["steps"][0]["window"]
+    assert found["tensors"][window["weight"]]["data"]["shape"] == (8, 3, 2, 2)
+    gradient = found["tensors"][found["tensors"][window["weight"]]["gradient"]]["data"]
+    assert (gradient["kind"], gradient["shape"]) == ("filters", (8, 3, 2, 2))
+
+
+def test_four_images_of_a_batch_at_most_and_fewer_where_there_is_no_room(monkeypatch):
+    tape = traced(lenet5(), (6, 1, 32, 32))
+    data = document(tape, "six")["tensors"][0]["data"]
+    assert data["shape"] == (4, 1, 32, 32)
+    numpy.testing.assert_array_equal(numbers(data), tape[0].inputs[0].array[:4])
+    monkeypatch.setattr("minidl.debug.page.pictures.ROOM_EXACT", 150_000)
+    assert document(tape, "six")["tensors"][0]["data"]["shape"] == (2, 1, 32, 32)
+    monkeypatch.setattr("minidl.debug.page.pictures.ROOM_EXACT", 0)
+    found = document(tape, "six")
+    assert found["tensors"][0]["data"]["shape"] == (1, 1, 32, 32) and found["steps"][0]["window"] is None
+
+
+def test_gradients_of_outputs_that_nothing_used_are_left_out(found):
+    """Batch norm gives its mean and variance as well: the zeros that stand for their gradients say nothing."""
+    step = named(found, "backward", "bn1")
+    assert [part["role"] for part in step["takes"] if part["role"].startswith("grad")] == ["grad_output"]
+
+    def split():
+        a, b = (minidl.ones(4, requires_grad=True) * 2).split(2)
+        (a.sum() * 0 + b.sum()).backward()  # used, and zero: that is to be seen
+
+    split = next(s for s in document(trace(split), "x")["steps"] if (s["phase"], s["op"]) == ("backward", "Split"))
+    assert [part["role"] for part in split["takes"]] == ["grad_output0", "grad_output1"]
+
+
+def test_an_update_has_the_numbers_that_it_was_computed_from(tape, found):
+    step = named(found, "update", "layer1.0.conv1")
+    assert step["settings"] == "lr 0.1, momentum 0.9"
+    (parameter,) = step["update"]["parameters"]
+    assert list(parameter) == ["param", "grad", "new_param", "new_momentum_buffer"]  # the first step has no momentum
+    before, grad, after, momentum = (found["tensors"][number]["data"] for number in parameter.values())
+    assert {data["type"] for data in (before, grad, after, momentum)} == {"f4"}
+    numpy.testing.assert_array_equal(numbers(momentum), numbers(grad))
+    expected = numbers(before)[:16, :16] - numpy.float32(0.1) * numbers(momentum)
+    numpy.testing.assert_allclose(numbers(after), expected, rtol=1e-6, atol=1e-8)
+    assert step["update"]["settings"]["lr"] == 0.1 and step["update"]["settings"]["nesterov"] is False
 
 
 def test_statistics_are_those_of_the_whole_tensor(tape, found):
@@ -213,7 +277,7 @@ def test_large_tensors_are_thinned_and_the_page_stays_small():
     found = document(trace(lambda: model(x).sum().backward(), model), "large")
     assert found["steps"][0]["window"] is None  # its output is too large to be here whole
     y = tensor(found, found["steps"][0], "y", "gives")["data"]
-    assert y["every"] == (3, 3) and y["shape"][1:] == (38, 38)
+    assert y["every"] == (3, 3) and y["shape"][2:] == (38, 38)
     assert len(assemble(found)) < 4e6
 
 

@@ -11,12 +11,15 @@ import numpy
 import pytest
 from PIL import Image
 
+import minidl
 from architectures.lenet import lenet5
 from architectures.resnet_cifar import resnet20
+from minidl import nn, optim
+from minidl.debug import trace
 from minidl.debug.page import frame
 from minidl.debug.page.data import document
 from minidl.debug.page.page import assemble
-from tests.test_page import numbers, traced
+from tests.test_page import named, numbers, traced
 
 pytestmark = pytest.mark.page
 
@@ -90,10 +93,15 @@ def find(document, phase, path):
 # ------------------------------------------------------------------------------------------------------------- steps
 
 
-def test_it_opens_in_two_seconds(opened):
+def test_it_opens_in_two_seconds_and_is_smaller_than_twenty_megabytes(opened, pages, tmp_path):
+    path = tmp_path / "resnet20.html"  # with as many images of the batch as there are at most
+    path.write_text(assemble(document(traced(resnet20(), (4, 3, 32, 32)), "resnet20")), encoding="utf-8")
+    assert path.stat().st_size < 20e6
+    pages["four images"] = path.as_uri(), None
     times = []
     for _ in range(3):
-        page = opened("resnet20")
+        page = opened("four images")
+        assert page.get_by_role("radio").count() == 4
         times.append(page.evaluate("performance.now()"))
     assert min(times) < 2000
     assert page.title().endswith("resnet20") and page.locator("h2").first.is_visible()
@@ -193,12 +201,12 @@ def test_a_click_on_a_pixel_of_a_convolution_lights_up_its_window_and_shows_the_
     words = page.locator("#sum .equation").inner_text()
     f, i, j = map(int, re.search(r"y\[0, (\d+), (\d+), (\d+)\]", words).groups())
     shown = float(re.search(r"= (−?[\d.]+(?:e−?\d+)?)", words)[1].replace("−", "-"))
-    assert shown == pytest.approx(y[f, i, j], rel=2e-3)
+    assert shown == pytest.approx(y[0, f, i, j], rel=2e-3)
     cells = page.locator("#sum .channel").first.locator("table").first.locator("td")
     assert cells.count() == 25
     assert [
         float(title.replace("−", "-")) for title in cells.evaluate_all("all => all.map(c => c.title)")
-    ] == pytest.approx(x[0, i : i + 5, j : j + 5].ravel(), rel=2e-3, abs=1e-6)
+    ] == pytest.approx(x[0, 0, i : i + 5, j : j + 5].ravel(), rel=2e-3, abs=1e-6)
     # The frame around the window: a frame's width outside of 5x5 cells, each as wide as the picture says.
     left, top, right, bottom = marked(page, ".takes figure canvas")
     wide = pixels(page, ".takes figure canvas").shape[1] // 32
@@ -217,7 +225,7 @@ def test_the_same_with_keys_alone(opened, pages):
     assert place(page) == 1  # the arrows were the picture's
     said = page.locator("#live").inner_text()
     assert said.startswith("y[0, 2, 2, 1] = ")
-    assert float(said.split("= ")[1].replace("−", "-")) == pytest.approx(y[2, 2, 1], rel=2e-3)
+    assert float(said.split("= ")[1].replace("−", "-")) == pytest.approx(y[0, 2, 2, 1], rel=2e-3)
     page.keyboard.press("Enter")
     assert page.locator("#live").inner_text().startswith("y[0, 2, 2, 1] = ")
     assert "27 products" in page.locator("#sum .equation").inner_text()
@@ -231,6 +239,163 @@ def test_padding_is_seen_as_such(opened):
     page.locator(".gives figure canvas").focus()
     page.keyboard.press("Enter")  # the upper left corner
     assert page.locator("#sum .channel").first.locator("td.padding").count() == 5
+
+
+def value(text):
+    return float(text.replace("−", "-").replace("∞", "inf"))
+
+
+def behind(page):
+    """The line about one value: its indices, its value as computed in the page, and as the tape has it."""
+    words = page.locator("#sum .equation").inner_text()
+    name, indices, computed = re.search(r"^(\w+)\[([\d, ]+)\] = (\S+)", words).groups()
+    return name, tuple(map(int, indices.split(", "))), value(computed), value(words.split()[-1])
+
+
+@pytest.mark.parametrize("path, op", [("pool", "MaxPool2d"), ("avgpool", "AdaptiveAvgPool2d")])
+def test_a_pixel_of_a_pooling_shows_its_window(opened, pages, path, op):
+    network = "lenet5" if path == "pool" else "resnet20"
+    held = pages[network][1]
+    page = opened(network, step=find(held, "forward", path))
+    page.locator(".gives figure canvas").click(position={"x": 30, "y": 30})
+    name, indices, computed, kept = behind(page)
+    step = held["steps"][place(page) - 1]
+    x, y = (numbers(held["tensors"][step["window"][name]]["data"]) for name in ("x", "y"))
+    n, c, i, j = indices
+    window = x[n, c, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2] if path == "pool" else x[n, c]
+    assert name == "y" and computed == pytest.approx(y[indices], rel=2e-3, abs=1e-6) == kept
+    assert computed == pytest.approx(window.max() if path == "pool" else window.mean(), rel=2e-3, abs=1e-6)
+    assert page.locator("#sum td").count() == window.size
+    assert marked(page, ".takes figure canvas") is not None
+
+
+def test_a_pixel_of_the_gradient_of_a_convolutions_input_shows_its_sum(opened, pages):
+    held = pages["resnet20"][1]
+    page = opened("resnet20", step=find(held, "backward", "layer2.0.conv1"))  # stride 2: some taps meet nothing
+    for x, y in ((20, 20), (40, 33), (2, 2)):
+        page.locator(".gives figure canvas").first.click(position={"x": x, "y": y})
+        name, indices, computed, kept = behind(page)
+        data = held["tensors"][held["steps"][place(page) - 1]["window"]["y"]]["data"]
+        assert name == "grad_x" and kept == pytest.approx(numbers(data)[indices], rel=5e-3)
+        assert computed == pytest.approx(kept, rel=5e-3, abs=1e-6)
+    assert "288 products" in page.locator("#sum .equation").inner_text()  # 32 filters of 3 x 3
+
+
+POOLINGS = {
+    "max": nn.MaxPool2d(3, 2, 1),
+    "dilated": nn.MaxPool2d(2, 1, dilation=2),
+    "mean": nn.AvgPool2d(3, 2, 1),
+    "inside": nn.AvgPool2d(3, 2, 1, count_include_pad=False),
+    "ceil": nn.AvgPool2d((2, 3), 3, ceil_mode=True),
+}
+
+
+@pytest.mark.parametrize("name", POOLINGS)
+def test_poolings_of_all_kinds_forward_and_backward(opened, pages, tmp_path, name):
+    """Values of the result and of the gradient, as the page computes them, are the tape's."""
+    minidl.manual_seed(2)
+    x, pool = minidl.randn(2, 2, 7, 8, requires_grad=True), POOLINGS[name]
+    weight = minidl.randn(*pool(x).shape)
+    held = document(trace(lambda: (pool(x) * weight).sum().backward()), name)
+    path = tmp_path / f"{name}.html"
+    path.write_text(assemble(json.loads(json.dumps(held))), encoding="utf-8")
+    pages[name] = path.as_uri(), held
+    page = opened(name)
+    for phase in ("forward", "backward"):
+        number = next(k for k, s in enumerate(held["steps"], 1) if s["phase"] == phase and "Pool2d" in s["op"])
+        page.evaluate(f"location.hash = '#step={number}'")
+        page.wait_for_function(f"document.body.dataset.phase === '{phase}'")
+        y = numbers(held["tensors"][held["steps"][number - 1]["window"]["y"]]["data"])[0]
+        page.locator(".gives figure canvas").first.focus()
+        for plane, i, j in numpy.ndindex(y.shape):
+            if (i + 3 * j + 5 * plane) % 19:  # some of them
+                continue
+            page.keyboard.press("Escape")
+            rows, columns = ((["ArrowDown"] * i), (["ArrowRight"] * j))
+            for key in [
+                "PageUp",
+                *["ArrowUp"] * 8,
+                *["ArrowLeft"] * 8,
+                *["PageDown"] * plane,
+                *rows,
+                *columns,
+                "Enter",
+            ]:
+                page.keyboard.press(key)
+            _, indices, computed, _ = behind(page)
+            assert indices == (0, plane, i, j)
+            assert computed == pytest.approx(y[plane, i, j], rel=5e-3, abs=1e-6), indices
+
+
+def test_another_image_of_the_batch(opened, pages):
+    held = pages["lenet5"][1]
+    page = opened("lenet5")
+    buttons = page.get_by_role("radio")
+    assert buttons.count() == 2 and buttons.first.get_attribute("aria-checked") == "true"
+    first = pixels(page, ".takes figure canvas")
+    page.locator(".gives figure canvas").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("i")
+    assert behind(page)[1] == (1, 0, 0, 0)  # the sum goes along
+    assert behind(page)[2] == pytest.approx(
+        numbers(held["tensors"][held["steps"][0]["window"]["y"]]["data"])[1, 0, 0, 0], rel=2e-3
+    )
+    assert (first != pixels(page, ".takes figure canvas")).any()
+    assert "image 1" in page.locator(".takes figcaption").first.inner_text()
+    page.keyboard.press("ArrowRight")
+    assert "image 1" in page.locator(".takes figcaption").first.inner_text()
+    buttons.first.click()
+    assert "image 0" in page.locator(".takes figcaption").first.inner_text()
+    page.keyboard.press("ArrowRight")  # in a group of buttons, arrows choose
+    assert buttons.nth(1).get_attribute("aria-checked") == "true" and place(page) == 2
+
+
+OPTIMIZERS = {
+    "sgd": lambda parameters: optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=0.01),
+    "nesterov": lambda parameters: optim.SGD(parameters, lr=0.1, momentum=0.9, nesterov=True, maximize=True),
+    "plain": lambda parameters: optim.SGD(parameters, lr=0.1),
+    "dampened": lambda parameters: optim.SGD(parameters, lr=0.1, momentum=0.9, dampening=0.5),
+    "adam": lambda parameters: optim.Adam(parameters, lr=0.01, weight_decay=0.1),
+    "amsgrad": lambda parameters: optim.Adam(parameters, lr=0.01, amsgrad=True),
+    "adamw": lambda parameters: optim.AdamW(parameters, lr=0.01),
+    "rmsprop": lambda parameters: optim.RMSprop(parameters, lr=0.01),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_update_in_numbers(opened, pages, tmp_path, name):
+    """The third step, whose state is no longer zero: the equations come to what the tape has after it."""
+    minidl.manual_seed(3)
+    model, x = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)), minidl.randn(5, 3)
+    optimizer = OPTIMIZERS[name](model.parameters())
+
+    def step():
+        optimizer.zero_grad()
+        (model(x) ** 2).mean().backward()
+        optimizer.step()
+
+    step()
+    step()
+    held = document(trace(step, model), name)
+    path = tmp_path / f"{name}.html"
+    path.write_text(assemble(json.loads(json.dumps(held))), encoding="utf-8")
+    pages[name] = path.as_uri(), held
+    page = opened(name, step=find(held, "update", "0"))
+    assert "which changed most" in page.locator("#sum h3").inner_text()
+    (parameter, *_) = named(held, "update", "0")["update"]["parameters"]
+    before, after = (numbers(held["tensors"][parameter[key]]["data"]) for key in ("param", "new_param"))
+    place_of_most = numpy.unravel_index(abs(after - before).argmax(), after.shape)
+    for where in (place_of_most, (0, 0)):
+        shown = page.locator("#sum h3 b").inner_text()
+        assert shown == f"weight[{where[0]}, {where[1]}]"
+        rows = page.locator("#sum .changes tbody tr").first.locator("td").all_inner_texts()
+        assert [value(text) for text in rows] == pytest.approx([before[where], after[where]], rel=1e-3)
+        results = page.locator("#sum .equations .result").all_inner_texts()
+        if name == "rmsprop":
+            assert results == []  # the formula stands above
+        else:
+            assert value(results[-1]) == pytest.approx(after[where], rel=2e-3, abs=1e-6)
+        page.locator(".gives figure canvas").first.click(position={"x": 3, "y": 3})
 
 
 def test_in_the_frame_of_a_notebook(opened):
@@ -386,4 +551,4 @@ def test_values_under_the_pointer_are_read(opened, pages):
     note = page.locator("#reading").inner_text()
     y = numbers(held["tensors"][held["steps"][1]["gives"][0]["tensor"]]["data"])
     value = float(note.split()[-1].replace("−", "-"))
-    assert note.startswith("y[0, 0, 0, 0] ") and value == pytest.approx(y[0, 0, 0], rel=2e-3, abs=1e-6)
+    assert note.startswith("y[0, 0, 0, 0] ") and value == pytest.approx(y[0, 0, 0, 0], rel=2e-3, abs=1e-6)

@@ -17,6 +17,7 @@ from minidl.data.named import NAMES, Description, described, split
 from minidl.debug import Tape
 from minidl.debug import trace as record
 from minidl.debug.page import html
+from minidl.debug.page.network import operations
 from minidl.functional.resize import interpolate
 from minidl.inspect.tables import bytes_text, shape_text
 from minidl.nn import Module
@@ -27,9 +28,9 @@ DESCRIPTION = """write one training step of a network as a web page to step thro
 
 The network is given a few images, and everything is recorded: each operation with the tensors that it takes and gives,
 their statistics, histograms and pictures, then backward with all gradients, then the update. The page is one file that
-needs no network: open it in a browser. In it, a click on a tensor shows where it came from, and a click on a pixel of
-a convolution's output the sum that it is. --after 30 trains for 30 steps first, so that there is more to see than
-random filters.
+needs no network: open it in a browser. In it, a click on a tensor shows where it came from, a click on a pixel of what
+a convolution gives the sum that it is, and a click on a weight in the update what the optimizer did. --after 30 trains
+for 30 steps first, so that there is more to see than random filters.
 
     minidl trace resnet20 --html out.html"""
 
@@ -127,7 +128,5 @@ def _facts(model: Module, arguments: argparse.Namespace, images: Tensor, loss: f
 
 
 def _counted(tape: Tape) -> str:
-    forward, backward = (
-        sum((event.phase, event.kind) == (phase, "after") for event in tape) for phase in ("forward", "backward")
-    )
-    return f"{forward} operations forward, {backward} backward"
+    backward = sum((event.phase, event.kind, event.within) == ("backward", "after", None) for event in tape)
+    return f"{len(operations(tape))} operations forward, {backward} backward"

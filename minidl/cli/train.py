@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import re
 import shlex
@@ -12,12 +13,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from minidl.checkpoint import CheckpointError, atomic_write, load_first, read_checkpoint, versions
+from minidl.checkpoint import CheckpointError, atomic_write, load_checkpoint, load_first, read_checkpoint, versions
 from minidl.cli.arguments import CommandError, positive_float, positive_int, seed, writable_folder
+from minidl.cli.crew import Crew, crew_of
 from minidl.cli.networks import network_named
 from minidl.cli.train_report import Curves, final_report
 from minidl.cli.train_setup import Settings, Setup, prepare
 from minidl.data.named import NAMES
+from minidl.distributed import DistBackendError
 from minidl.inspect.tables import text_table
 from minidl.recipes import Recipe, RecipeError, load_recipe, recipe_names
 from minidl.training import Console, RunFolder, Training, Watch, locked, stop_at_signals
@@ -62,6 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--max-steps", type=positive_int, metavar="N", help="stop after so many steps in all, as by Ctrl-C")
     add("--save-every", type=interval, default=Interval(), metavar="T", help="60s, 10min, or 500 steps (5min)")
     add("--out", type=Path, metavar="DIR", help="the folder of the run (runs/NET-DATA)")
+    add("--distributed", choices=["mpi", "nccl"], help="train with all the processes that `mpiexec -n K` started")
+    add("--sync-batch-norm", action="store_true", help="batch norm over the images of all processes, not of each")
+    add(
+        "--timeout", type=seconds, default=40.0, metavar="T", help="give up on a process after so long: 40s, 2min (40s)"
+    )
     add("--resume", nargs="?", const=HERE, type=Path, metavar="DIR", help="go on with the run in DIR (or in --out)")
 
 
@@ -69,20 +77,27 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.list_recipes:
         print(recipe_table())
         return 0
-    resuming = arguments.resume is not None
+    with crew_of(arguments.distributed, arguments.timeout) as crew:
+        settings = Settings(**json.loads(crew.from_first(lambda: json.dumps(asdict(chosen_settings(arguments))))))
+        setup = crew.in_turn(lambda: prepare(settings, arguments.device, arguments.workers))
+        if not crew.is_first:
+            return follow(setup, arguments, crew)
+        folder = run_folder(arguments)
+        with alone_in(writable_folder(folder)):
+            return train(setup, folder, arguments, crew)
+
+
+def chosen_settings(arguments: argparse.Namespace) -> Settings:
+    """Those of the run to go on with, or of a new one."""
     folder = run_folder(arguments)
-    if resuming:
-        settings = resumed(arguments, folder)
-    elif any(path.exists() for path in checkpoints_in(folder)):
+    if arguments.resume is not None:
+        return resumed(arguments, folder)
+    if any(path.exists() for path in checkpoints_in(folder)):
         raise CommandError(
             f"there is a run in {folder} already: `{resume_command(folder)}` goes on with it, --out DIR puts a new one "
             "elsewhere"
         )
-    else:
-        settings = Settings.of(arguments)
-    setup = prepare(settings, arguments.device, arguments.workers)
-    with alone_in(writable_folder(folder)):
-        return train(setup, folder, arguments)
+    return Settings.of(arguments)
 
 
 @contextmanager
@@ -134,17 +149,41 @@ def resumed(arguments: argparse.Namespace, folder: Path) -> Settings:
     return settings if arguments.epochs is None else replace(settings, extended_to=arguments.epochs)
 
 
-def train(setup: Setup, folder: Path, arguments: argparse.Namespace) -> int:
+def follow(setup: Setup, arguments: argparse.Namespace, crew: Crew) -> int:
+    """What every process but the first does: take the same steps, and leave the rest to it."""
+    training = setup.training
+    if arguments.resume is not None:
+        with crew.received() as path:
+            training.load_state_dict(load_checkpoint(path, training.model, training.optimizer)["training"])
+    limit = StopAfter(arguments.max_steps)
+    if not training.finished:
+        limit.step(training)
+    with stop_at_signals(training, say=False):
+        try:
+            training.run(limit)
+        except FloatingPointError:  # on all of them: the first says it, and ends the job
+            pass
+        except OSError as error:
+            raise CommandError(str(error)) from None
+        except MemoryError as error:
+            raise CommandError(f"out of memory ({error}): --batch-size N for less") from None
+    crew.finish()
+    return 0
+
+
+def train(setup: Setup, folder: Path, arguments: argparse.Namespace, crew: Crew) -> int:
     """Train to the end or until a signal; returns the exit code."""
     training, console = setup.training, Console(setup.watched)
     often = arguments.save_every
     run_files = RunFolder(
         folder, asdict(setup.settings), save_seconds=often.seconds, save_steps=often.steps, tell=console.tell
     )
-    print_header(setup, folder)
+    go_on = crew.command(resume_command(folder, arguments))
+    print_header(setup, folder, crew, go_on)
     try:
         if arguments.resume is not None:
             path = run_files.resume(training)
+            crew.send(path)
             place = f"epoch {training.position.epoch + 1}, step {training.position.step}"
             print(f"resumed from {path}: {'nothing is left to do' if training.finished else place}")
         else:
@@ -165,8 +204,10 @@ def train(setup: Setup, folder: Path, arguments: argparse.Namespace) -> int:
             training.run(watch, run_files, console, curves, limit)
         except KeyboardInterrupt:
             if not training.testing:  # in the middle of a step, which a second signal broke off
-                print(f"\nleft at once; {kept_in(folder)}. To go on:\n  {resume_command(folder, arguments)}")
-                return stopped.exit_code
+                print(f"\nleft at once; {kept_in(folder)}. To go on:\n  {go_on}")
+                if crew.backend is None:
+                    return stopped.exit_code
+                raise SystemExit(stopped.exit_code) from None  # which ends the others too
         except FloatingPointError as error:
             raise CommandError(f"{error}\n{kept_in(folder)}") from None
         except MemoryError as error:
@@ -176,6 +217,8 @@ def train(setup: Setup, folder: Path, arguments: argparse.Namespace) -> int:
         except OSError as error:  # an image that cannot be read: no step was under way
             run_files.save(training)
             raise CommandError(f"{error}\n{kept_in(folder)}") from None
+        except DistBackendError as error:
+            raise CommandError(f"{error}\n{kept_in(folder)}. To go on:\n  {go_on}") from None
         finally:
             console.close()
         run_files.save(training)
@@ -185,9 +228,11 @@ def train(setup: Setup, folder: Path, arguments: argparse.Namespace) -> int:
         if not run_files.saved:
             raise CommandError(unsaved)
         place = f"in epoch {training.position.epoch + 1}, after step {training.position.step}"
-        print(f"\nstopped {place}; saved. To go on:\n  {resume_command(folder, arguments)}")
+        print(f"\nstopped {place}; saved. To go on:\n  {go_on}")
+        crew.finish()
         return stopped.exit_code
     final_report(setup, folder)
+    crew.finish()
     if not run_files.saved:
         raise CommandError(unsaved)
     return 0
@@ -228,7 +273,7 @@ def kept_in(folder: Path) -> str:
 # -------------------------------------------------------------------------------------------------------- in words
 
 
-def print_header(setup: Setup, folder: Path) -> None:
+def print_header(setup: Setup, folder: Path, crew: Crew, go_on: str) -> None:
     training, recipe, splits = setup.training, setup.recipe, setup.splits
     parameters = sum(parameter.numel() for parameter in setup.model.parameters())
     counts = [f"{len(training.train_loader.dataset):,} to train on"]  # type: ignore[attr-defined]
@@ -241,10 +286,23 @@ def print_header(setup: Setup, folder: Path) -> None:
         print(f"note: {note}")
     print(f"recipe {recipe.name}: {in_words(recipe)}")
     steps = f", {training.max_steps:,} steps" if training.max_steps else ""
+    if crew.backend is not None:
+        statistics = "all of them" if setup.settings.sync_batch_norm else "each"
+        who = "1 process" if crew.size == 1 else f"{crew.size} processes"
+        print(
+            f"{who} ({crew.backend}), each with its part of every batch; batch norm, if there is one, over the images "
+            f"of {statistics}"
+        )
+        # Now, for mpiexec swallows what a job says when it is stopped.
+        print(f"stopped or broken off, it goes on, with any -n, by\n  {go_on}")
     print(
-        f"{training.epochs} epochs{steps} in batches of {recipe.batch_size}; seed {setup.settings.seed}; on "
+        f"{_epochs(training.epochs)}{steps} in batches of {recipe.batch_size}; seed {setup.settings.seed}; on "
         f"{training.device}; everything goes to {folder}"
     )
+
+
+def _epochs(count: int) -> str:
+    return f"{count} epoch{'' if count == 1 else 's'}"
 
 
 def in_words(recipe: Recipe) -> str:
@@ -271,7 +329,7 @@ def recipe_table() -> str:
     rows = []
     for name in recipe_names():
         recipe = load_recipe(name)
-        length = f"{recipe.epochs} epochs" if recipe.epochs else f"{recipe.iterations:,} steps"
+        length = _epochs(recipe.epochs) if recipe.epochs else f"{recipe.iterations:,} steps"
         rate = f"{recipe.optimizer['name']} {recipe.optimizer['lr']}"
         schedule = recipe.schedule.get("name", "constant")
         rows.append([name, rate, schedule, str(recipe.batch_size), length, " ".join(recipe.networks) or "(on request)"])
@@ -303,6 +361,14 @@ class Interval(NamedTuple):
     seconds: float = 300.0
     steps: int | None = None
     text: str = ""
+
+
+def seconds(text: str) -> float:
+    """60s, 10min, 1h."""
+    every = interval(text)
+    if every.steps is not None:
+        raise argparse.ArgumentTypeError(f"must be a time, as 60s or 10min, got {text}")
+    return every.seconds
 
 
 def interval(text: str) -> Interval:

@@ -9,21 +9,22 @@ from typing import Any
 
 import minidl
 from architectures.catalog import NETWORKS, Network
-from minidl.backend import Generator, device
+from minidl.backend import Generator, cuda_device_count, device
 from minidl.cli.arguments import CommandError
 from minidl.cli.networks import network_named
-from minidl.data import DataLoader, Subset, random_split
+from minidl.data import BatchSampler, DataLoader, RandomSampler, ShardedBatchSampler, Subset, random_split
 from minidl.data.images import ArrayDataset
 from minidl.data.named import Splits, named
 from minidl.data.transforms import CenterCrop, Compose, Pad, Resize, Transform
+from minidl.distributed import get_node_local_rank, get_rank, get_world_size, is_initialized
 from minidl.grad_mode import no_grad
 from minidl.inspect.trace import unchanged
-from minidl.nn import Module
+from minidl.nn import Module, SyncBatchNorm
 from minidl.optim import Optimizer
 from minidl.optim.lr_scheduler import LRScheduler
 from minidl.recipes import Recipe, RecipeError, default_recipe, load_recipe
 from minidl.recipes.recipe import parse_recipe
-from minidl.training import Training
+from minidl.training import ShardedTraining, Training
 
 SCALING = ("Resize", "RandomResizedCrop")
 TEST_BATCH = 250  # images; testing keeps nothing for a backward pass
@@ -41,6 +42,7 @@ class Settings:
     seed: int = 0
     resize: bool = False
     partial: bool = False
+    sync_batch_norm: bool = False
     root: str | None = None
     extended_to: int | None = None  # epochs, where a --resume asked for another end: the schedule is not stretched
 
@@ -62,6 +64,7 @@ class Settings:
             seed=arguments.seed or 0,
             resize=arguments.resize,
             partial=arguments.partial,
+            sync_batch_norm=arguments.sync_batch_norm,
             root=root,
         )
 
@@ -81,6 +84,7 @@ class Settings:
             "recipe": self.recipe_name,
             "resize": self.resize,
             "partial": self.partial,
+            "sync_batch_norm": self.sync_batch_norm,
         }
         given = {name: getattr(arguments, name) for name in kept}
         if given["recipe"] is not None:
@@ -142,8 +146,10 @@ def prepare(settings: Settings, device_name: str | None, workers: int) -> Setup:
 
     minidl.manual_seed(settings.seed)
     model = _model(network, recipe, splits, test_images[0][0].shape)
+    if settings.sync_batch_norm:
+        SyncBatchNorm.convert_sync_batchnorm(model)
     try:
-        model.to(device(device_name or ("cuda" if minidl.cuda.is_available() else "cpu")))
+        model.to(device(device_name or default_device()))
     except RuntimeError as error:
         raise CommandError(str(error).splitlines()[0].removeprefix("to(): ")) from None
 
@@ -159,10 +165,9 @@ def prepare(settings: Settings, device_name: str | None, workers: int) -> Setup:
         raise CommandError(
             f"a batch of {recipe.batch_size} is more than the {len(train_images)} images to train on: --batch-size N"
         )
-    train_loader = DataLoader(train_images, recipe.batch_size, shuffle=True, num_workers=workers)
-    watched_loader, test_loader = (
-        DataLoader(each, TEST_BATCH, num_workers=workers) for each in (watched_images, test_images)
-    )
+    train_loader = _train_loader(train_images, recipe.batch_size, workers)
+    watched_loader = DataLoader(_part_of_rank(watched_images), TEST_BATCH, num_workers=workers)
+    test_loader = DataLoader(test_images, TEST_BATCH, num_workers=workers)
 
     if settings.epochs is not None:
         recipe = recipe.for_epochs(settings.epochs, len(train_loader))
@@ -172,7 +177,7 @@ def prepare(settings: Settings, device_name: str | None, workers: int) -> Setup:
         epochs, max_steps = settings.extended_to, None
     scheduler = recipe.scheduler_for(optimizer)
     _check_length(scheduler, epochs if recipe.schedule_by == "epoch" else max_steps or epochs * len(train_loader))
-    training = Training(
+    training = (ShardedTraining if is_initialized() else Training)(
         model,
         optimizer,
         recipe.loss_function(),
@@ -185,6 +190,36 @@ def prepare(settings: Settings, device_name: str | None, workers: int) -> Setup:
     )
     watched = "validation" if kept_back else "test"
     return Setup(settings, recipe, network, model, optimizer, training, splits, test_loader, watched, notes)
+
+
+def default_device() -> str:
+    """The GPU, if there is one; with several processes on a machine, each takes its own."""
+    if not minidl.cuda.is_available():
+        return "cpu"
+    return f"cuda:{get_node_local_rank(get_rank()) % cuda_device_count()}" if is_initialized() else "cuda"
+
+
+def _train_loader(images: Any, batch_size: int, workers: int) -> DataLoader:
+    """Shuffled; with several processes, the part of this one of each batch. CommandError: a batch is too small."""
+    if not is_initialized():
+        return DataLoader(images, batch_size, shuffle=True, num_workers=workers)
+    smallest = len(images) % batch_size or batch_size  # no batch is larger than the images
+    if smallest < get_world_size():
+        raise CommandError(
+            f"{len(images):,} images in batches of {batch_size} leave {smallest} for the last one, and each of the "
+            f"{get_world_size()} processes needs an image of every batch: another --batch-size, or fewer processes"
+        )
+    parts = ShardedBatchSampler(BatchSampler(RandomSampler(images), batch_size, drop_last=False))
+    return DataLoader(images, batch_sampler=parts, num_workers=workers)
+
+
+def _part_of_rank(images: Any) -> Any:
+    """Every K-th image, with K processes. CommandError: there are more processes than images."""
+    if not is_initialized():
+        return images
+    if len(images) < get_world_size():
+        raise CommandError(f"{len(images)} images to test on are not enough for {get_world_size()} processes")
+    return Subset(images, range(get_rank(), len(images), get_world_size()))
 
 
 def _check_length(scheduler: LRScheduler | None, calls: int) -> None:

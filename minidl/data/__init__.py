@@ -5,6 +5,7 @@ from minidl.data.cifar import CIFAR10, CIFAR100
 from minidl.data.collate import default_collate
 from minidl.data.dataset import ConcatDataset, Dataset, Subset, TensorDataset, random_split
 from minidl.data.digits import Digits
+from minidl.data.distributed import DistributedSampler, ShardedBatchSampler
 from minidl.data.files import DataError, data_folder
 from minidl.data.folder import ImageFolder, ImageNet
 from minidl.data.images import ArrayDataset, ImageDataset

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from minidl.backend import float32
@@ -115,7 +116,9 @@ def _kind(name: str) -> tuple[str, Path]:
         if name.startswith(kind):
             return kind, Path(name.removeprefix(kind)).expanduser()
     if name != "digits" and name not in ON_DISK:
-        raise ValueError(explain("named", f"there is no data set {name!r}", help=f"there are {', '.join(NAMES)}"))
+        near = get_close_matches(name, NAMES, 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ValueError(explain("named", f"there is no data set {name!r}", help=f"{hint}there are {', '.join(NAMES)}"))
     return name, Path()
 
 

@@ -39,9 +39,7 @@ class Alone:
         self.names = input_names(kind, len(inputs))
         kind_of_parameter = inspect.Parameter.POSITIONAL_ONLY  # gradcheck takes the names of the inputs from here
         self.__signature__ = inspect.Signature([inspect.Parameter(name, kind_of_parameter) for name in self.names])
-        if (
-            self.context is not None
-        ):  # an autograd.Function: its forward is given what the user gave, Tensors and others
+        if self.context is not None:  # an autograd.Function's forward is given what the user gave, Tensors and others
             given = options["values"]
             inputs = [Tensor(x) if isinstance(value, Tensor) else x for x, value in zip(inputs, given, strict=True)]
         self.inputs = tuple(_leaf(x, needed) for x, needed in zip(inputs, node.needs_input_grad, strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -12,6 +13,8 @@ import numpy
 from minidl.backend import CPU, float64, transfer
 from minidl.debug.lines import kind, tensor_line, title
 from minidl.debug.tape import Event, Tape, Value
+
+TRANSFER = "Transfer"  # the operation
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Difference:
                 lines.append(f"{side}: it has ended")
                 continue
             lines.append(f"{side}: [{event.number}] {title(event, tape)}")
-            lines += [f"      {tensor_line(name, value)}" for name, value in _compared(event).items()]
+            lines += [f"      {tensor_line(name, value)}" for name, value in _compared(event, tape).items()]
             if event.source is not None:
                 lines.append(f"    > {event.source.name}  {event.source.text}")
         return "\n".join(lines)
@@ -42,23 +45,28 @@ def diff(left: Tape, right: Tape, rtol: float = 1e-4, atol: float = 1e-6) -> Dif
 
     They part where another operation runs, in another module or on another shape, and where a tensor that comes in
     from outside or is made differs by more than atol + rtol * its largest absolute value. Tensors that were not kept
-    are compared by their statistics; with record="meta" there is nothing to compare but the shapes.
+    are compared by their statistics; with record="meta" there is nothing to compare but the shapes. Transfers to a GPU
+    and back are passed over: a run on the host has none.
     """
-    for mine, theirs in zip_longest(left, right):
-        reason = _reason(mine, theirs, rtol, atol)
+    for mine, theirs in zip_longest(_on_one_device(left), _on_one_device(right)):
+        reason = _reason(mine, theirs, left, right, rtol, atol)
         if reason:
             return Difference(mine, theirs, reason, left, right)
     return None
 
 
-def _reason(mine: Event | None, theirs: Event | None, rtol: float, atol: float) -> str:
+def _on_one_device(tape: Tape) -> Iterator[Event]:
+    return (event for event in tape if event.operation != TRANSFER)
+
+
+def _reason(mine: Event | None, theirs: Event | None, left: Tape, right: Tape, rtol: float, atol: float) -> str:
     if mine is None or theirs is None:
         return "one of them goes on"
     for what in ("phase", "kind", "operation", "path", "parameter"):
         if getattr(mine, what) != getattr(theirs, what):
             a, b = (getattr(event, what) or "none" for event in (mine, theirs))
             return f"another {what}, {a} and {b}"
-    ours, others = _compared(mine), _compared(theirs)
+    ours, others = _compared(mine, left), _compared(theirs, right)
     if set(ours) != set(others):
         return f"other tensors, {', '.join(ours) or 'none'} and {', '.join(others) or 'none'}"
     for name, value in ours.items():
@@ -67,14 +75,19 @@ def _reason(mine: Event | None, theirs: Event | None, rtol: float, atol: float) 
     return ""
 
 
-def _compared(event: Event) -> dict[str, Value]:
+def _compared(event: Event, tape: Tape) -> dict[str, Value]:
     """What the event brings: its results, and inputs that come from outside of the tape."""
     made = {id(value) for value in event.made}
+    begins = event.kind in ("before", "enter")
+
+    def is_from_outside(value: Value) -> bool:
+        maker = tape.producer(value)
+        return maker is None or maker.operation == TRANSFER
+
     return {
         name: value
         for name, value in event.values.items()
-        if id(value) in made
-        or (event.kind in ("before", "enter") and value.producer is None and not name.startswith("saved"))
+        if id(value) in made or (begins and not name.startswith("saved") and is_from_outside(value))
     }
 
 

@@ -26,7 +26,7 @@ def first_block(kind: type | None) -> str:
 
 
 def backward_formula(kind: type | None) -> str:
-    """The formulae of the gradients; where there are none, that of forward."""
+    """The formulae of the gradients, each in its line; where there are none, that of forward."""
     found = []
     for line in docstring(kind).splitlines():
         match = GRADIENT.search(line.rstrip())
@@ -34,4 +34,4 @@ def backward_formula(kind: type | None) -> str:
             found.append(next(filter(None, match.groups())).strip())
         elif found and not line.startswith(" "):
             break
-    return ",  ".join(found) or forward_formula(kind)
+    return "\n".join(found) or forward_formula(kind)

@@ -63,8 +63,8 @@ def tensor_line(name: str, value: Value, bars: str = BARS, width: int = 0) -> st
         words.append(f"on {value.device}")
     if value.name and value.name.rpartition(".")[2] != name.strip():
         words.append(f"({value.name})")
-    if value.was_overwritten:
-        words.append("(overwritten since: x.data -= ...)")
+    if value.overwritten:
+        words.append(f"(overwritten in {value.overwritten})")
     return " ".join(words)
 
 
@@ -98,6 +98,11 @@ def title(event: Event, tape: Tape) -> str:
         return f"{event.phase:8}  {event.kind} {event.path} ({what})"
     if event.kind in ("enter", "leave"):
         return f"{event.phase:8}  {event.kind} {what}"
+    if event.within is not None and event.phase != "update":  # an autograd.Function is made of others
+        outer = tape[event.within]
+        inside += (
+            f", inside of the {outer.phase} of {outer.operation}" if inside else f"{outer.phase} of {outer.operation}"
+        )
     return f"{event.phase:8}  {event.kind} {what}" + (f"   in {inside}" if inside else "")
 
 
@@ -116,8 +121,9 @@ def shown(event: Event) -> dict[str, Value]:
     """The tensors that a stop shows: what goes in before an operation, and what came out as well after it."""
     values = event.values
     if event.phase == "backward":
+        unused = [value for value, arrived in zip(event.incoming, event.arrived, strict=True) if arrived is None]
         wanted = [*(n for n in values if n.startswith("g")), *(n for n in values if n == "leaf")]
-        return {name: values[name] for name in wanted}
+        return {name: values[name] for name in wanted if values[name] not in unused}
     return {name: value for name, value in values.items() if not name.startswith(("saved", "g")) or name == "grad"}
 
 

@@ -9,7 +9,7 @@ The rules, each a class of lint_rules.py:
     SoftmaxTwice      cross-entropy on probabilities: it takes scores, and computes the softmax itself
     TrainMode         dropout, or batch norm's statistics of the batch, where nothing is learnt: eval() is missing
     NotInOptimizer    a parameter gets gradients, and no optimizer ever changes it
-    BroadcastLoss     a prediction (N, 1) against a target (N,): N * N differences
+    BroadcastLoss     a prediction (N, 1) against a target (N,), in a loss: N * N differences
     DeadReLU          over 90 % of the units of a ReLU are 0 for every image
     FirstLoss         the first loss is far above log C, that of guessing among C classes
 
@@ -37,7 +37,7 @@ class lint:
 
     found       the findings so far: each with its rule, its message and the line of the user's code
 
-    A LintWarning for each. It costs about a tenth of a step.
+    A LintWarning for each. A step takes 1.05 to 1.1 times as long on batches as one trains on, 1.2 on two images.
     """
 
     def __init__(self) -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from minidl import memory
 from minidl.backend import array_module
@@ -246,25 +247,61 @@ class NotInOptimizer(Rule):
 
 
 class BroadcastLoss(Rule):
-    """A difference of (N, 1) and (N,), one with a gradient and one without: it has N * N numbers.
+    """(N, 1) against (N,), one with a gradient and one without, in a loss: N * N numbers, where N were meant.
 
-    (mse_loss and the other losses of two tensors warn of that themselves.)
+    In mse_loss and its kin, and by hand, as ((y - t) ** 2).mean(). Such a product or difference may be meant (an outer
+    product, all distances), so by hand it takes as well that the N * N numbers become a single one.
     """
 
+    LOSSES = ("MSELoss", "L1Loss", "SmoothL1Loss", "KLDiv")
+    PAIRS = ("Sub", "Div", "Mul")
+    DEEPEST = 8  # operations between the pair and the single number
+
+    def __init__(self, run: Run):
+        super().__init__(run)
+        # The shapes of a prediction and its target, and the user's line, of each operation in PAIRS that has such.
+        self.pairs: WeakKeyDictionary[Function, tuple[tuple, tuple, str]] = WeakKeyDictionary()
+
     def after_forward(self, node: Function, inputs: tuple, outputs: Any) -> None:
-        if node.name() not in ("Sub", "Div", "Mul") or not all(isinstance(x, Tensor) for x in inputs):
-            return
-        a, b = inputs
-        shapes = sorted((a.shape, b.shape), key=len)
-        column = len(shapes[0]) == 1 and shapes[1] == (*shapes[0], 1) and shapes[0][0] > 1
-        if column and a.requires_grad != b.requires_grad:
-            prediction, target = (a, b) if a.requires_grad else (b, a)
-            self.find(
-                _line(),
-                f"{prediction.shape} against {target.shape} gives {outputs.shape}: every prediction is compared with "
-                "every target",
-                "target.view_as(prediction), or prediction.squeeze(1)",
-            )
+        name = node.name()
+        if name in self.LOSSES:
+            prediction, target = (_before_expand(x.data) for x in inputs[:2])
+            if _are_column_and_row(prediction, target):
+                self._say(prediction, target, _line())
+        elif name in self.PAIRS and all(isinstance(x, Tensor) for x in inputs):
+            a, b = inputs
+            if a.requires_grad != b.requires_grad and _are_column_and_row(a.shape, b.shape):
+                shapes = (a.shape, b.shape) if a.requires_grad else (b.shape, a.shape)
+                self.pairs[node] = *shapes, _line()
+        elif name in ("Mean", "Sum") and self.pairs and outputs.numel() == 1:
+            self._look_below(node)
+
+    def _look_below(self, node: Function) -> None:
+        """Were one of the pairs' numbers added up here?"""
+        level = {node}
+        for _ in range(self.DEEPEST):
+            level = {below for above in level for below, _ in above.next_functions if below is not None}
+            for below in level & set(self.pairs):
+                self._say(*self.pairs.pop(below))
+
+    def _say(self, prediction: tuple, target: tuple, line: str) -> None:
+        self.find(
+            line,
+            f"{prediction} against {target} gives {target[:1] * 2}: every prediction is compared with every target",
+            "target.view_as(prediction), or prediction.squeeze(1)",
+        )
+
+
+def _are_column_and_row(a: tuple, b: tuple) -> bool:
+    """True for (N, 1) and (N,), in any order, where N is not 1."""
+    row, column = sorted((a, b), key=len)
+    return len(row) == 1 and row[0] > 1 and column == (*row, 1)
+
+
+def _before_expand(x: Any) -> tuple:
+    """The shape that an array had before it was broadcast: its numbers lie in one place along the new dimensions."""
+    shape = tuple(1 if not stride else size for size, stride in zip(x.shape, x.strides, strict=True))
+    return shape[1:] if len(shape) == 2 and shape[0] == 1 else shape
 
 
 class DeadReLU(Rule):

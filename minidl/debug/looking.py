@@ -6,6 +6,8 @@ import inspect
 import linecache
 import pdb
 import re
+import sys
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +80,7 @@ class Looking(pdb.Pdb):
                 return
             result = eval(code, self._names())
         except Exception as error:
-            self.error(words_of(error))
+            self.error(self.words_of(error))
         else:
             if result is not None:
                 self.message(repr(result))
@@ -101,10 +103,12 @@ class Looking(pdb.Pdb):
         return {**outer, **inner, **self._names_here()}
 
     def _scopes(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The frame's globals (with the names of the stop) and locals."""
+        """The frame's globals (with `minidl` and the names of the stop) and locals."""
         frame: Any = self.curframe
         locals = getattr(self, "curframe_locals", None)
-        return {**frame.f_globals, **self._names_here()}, frame.f_locals if locals is None else locals
+        package = sys.modules["minidl"]  # loaded before all of its parts
+        outer = {"minidl": package, **frame.f_globals, **self._names_here()}
+        return outer, frame.f_locals if locals is None else locals
 
     def _names_here(self) -> dict[str, Any]:
         event = self.event
@@ -117,8 +121,17 @@ class Looking(pdb.Pdb):
         try:
             return self.evaluate(arg)
         except Exception as error:
-            self.error(words_of(error))
+            self.error(self.words_of(error))
             raise
+
+    def words_of(self, error: BaseException) -> str:
+        """One line about an error, and its help; of a name that there is not, those of the tensors that there are."""
+        words, event = words_of(error), self.event
+        if isinstance(error, NameError) and event is not None and event.values:
+            near = get_close_matches(error.name or "", event.values, 1)
+            names = ", ".join(event.values)
+            words += f"; did you mean {near[0]}?" if near else f"; the tensors here are {names}"
+        return words
 
     def array(self, text: str) -> Any:
         """The array, in the host's memory, that an expression stands for. ValueError for what is none."""
@@ -322,9 +335,11 @@ def _bars(stream: Any) -> str:
 
 
 def words_of(error: BaseException) -> str:
-    """One line about an error; of one of our own the message says it all."""
-    text = str(error).partition("\n")[0]
-    return text if type(error) is ValueError or isinstance(error, SpecError) else f"{type(error).__name__}: {text}"
+    """One line about an error, and one of help where it has that; of one of our own the message says it all."""
+    text, *more = str(error).splitlines() or [""]
+    if type(error) is not ValueError and not isinstance(error, SpecError):
+        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return "\n".join([text, *(line for line in more if line.startswith("  help: "))])
 
 
 def _path(arg: str, suffix: str) -> Path:

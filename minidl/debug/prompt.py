@@ -20,11 +20,9 @@ from typing import Any
 
 from minidl.debug.asking import Asking
 from minidl.debug.lines import stop_lines
-from minidl.debug.looking import words_of
 from minidl.debug.session import Session, Wanted, anything, end_of_module, nothing, nth, same_level
-from minidl.debug.spec import Spec
 from minidl.debug.tape import Event, Value
-from minidl.source import is_users, user_frames
+from minidl.source import is_installed, is_users, user_frames
 
 HELP = """At an event (the prompt is "(minidl)"):
   s [N]         the next event                       rs [N]   the event before
@@ -40,11 +38,12 @@ HELP = """At an event (the prompt is "(minidl)"):
   check         is the backward of this operation right?   why y[0,3,5,7]   the numbers it is the sum of; also of gx
   diff TAPE     where this run and another part      line     on to the next line of your Python
   g F.svg       the network as a picture             html F.html   the tape as a page for a browser
-  q             leave                                h CMD    more on a command; h pdb: pdb's own
+  q             leave: the program ends              detach   leave: the program runs on
+  h CMD         more on a command; h pdb: pdb's own
 
 SPEC: op:Conv2d  mod:features.3*  phase:bwd  nan  inf  zero  shape:*,64,8,8  grad>1e3  param:conv1.weight  file.py:42
 Anything else is Python. The tensors of the stop are arrays in it, by their names (x, weight, y, gy, gx, ...), before
-the variables of the frame; `event` and `tape` are there too. A line that begins with ! is always Python.
+the variables of the frame; `event`, `tape` and `minidl` are there too. A line that begins with ! is always Python.
 
 Where pdb has a command of the same name: s n r c unt b tbreak cl a w l move and look by events here. At a line of
 Python ("(minidl line)") they are pdb's, and `event` goes on to the next event."""
@@ -145,7 +144,7 @@ class Pdb(Asking):
         except Exception as error:
             if isinstance(error, bdb.BdbQuit) or self.parseline(line)[0] in ("q", "quit", "exit", "EOF"):
                 raise
-            self.error(words_of(error))
+            self.error(self.words_of(error))
             return None
 
     # ------------------------------------------------------------------------------------------------------- moving
@@ -182,8 +181,7 @@ class Pdb(Asking):
         On to the next event at which SPEC matches (see `h b`). At a line: pdb's until."""
         if not self.at_event or self.session is None:
             return super().do_until(arg)
-        session, spec = self.session, Spec(arg)
-        return self._move("", session.until(spec))
+        return self._move("", self.session.until(self.session.spec(arg)))
 
     def do_rs(self, arg: str) -> Any:
         """rs [N]
@@ -236,7 +234,8 @@ class Pdb(Asking):
             self.set_step()  # Python 3.13 would stop in the middle of this line
 
     def stop_here(self, frame: FrameType) -> bool:
-        if self.users_lines_only and not is_users(frame.f_code.co_filename):
+        file = frame.f_code.co_filename
+        if self.users_lines_only and (not is_users(file) or is_installed(file)):
             return False
         return super().stop_here(frame)
 
@@ -299,13 +298,20 @@ class Pdb(Asking):
 
     def do_quit(self, arg: str) -> Any:
         """q(uit)
-        Leave: the program ends here."""
+        Leave: the program ends here, as after sys.exit(0). `detach` lets it run on."""
         if self.session is None:
             return super().do_quit(arg)
-        self.session.detached = True
-        self.session.let_go()
+        self.session.detach()
         self._stop_tracing()
         raise Quit
+
+    def do_detach(self, arg: str) -> Any:
+        """detach
+        Let the program run on to its end as if there were no debugger: nothing is watched, nothing stops."""
+        if self.session is not None:
+            self.session.detach()
+        self._stop_tracing()
+        return 1 if self.at_event else super().do_continue("")
 
     do_q = do_exit = do_quit
 
@@ -343,7 +349,7 @@ class Pdb(Asking):
             if not session.breakpoints:
                 self.message("no breakpoints; `b op:Conv2d` sets one, `h b` has all kinds")
             return
-        point = session.add_breakpoint(Spec(arg), bool(temporary))
+        point = session.add_breakpoint(session.spec(arg), bool(temporary))
         self.message(f"breakpoint {point.number}: {point.spec.text}")
 
     def do_tbreak(self, arg: str) -> None:

@@ -21,7 +21,7 @@ from minidl.events import Observer, observing
 from minidl.function import Function
 from minidl.nn import Module
 from minidl.optim import Optimizer
-from minidl.source import Source, user_stack
+from minidl.source import Source, user_stack, users_line
 from minidl.tensor import Tensor
 
 RECORDS = ("meta", "stats", "full")
@@ -99,6 +99,7 @@ class Recorder(Observer):
         self._models: list[Module] = []  # held, so that the ids in what follows stay theirs
         self._paths: dict[int, str] = {}  # of their modules
         self._names: dict[int, str] = {}  # of their parameters and buffers
+        self._settings: dict[int, dict[str, Any]] = {}  # of the optimizer whose step runs, by the id() of a parameter
         self._call_count = 0
         if model is not None:
             self._learn_names(model, "")
@@ -224,6 +225,10 @@ class Recorder(Observer):
     def before_step(self, optimizer: Optimizer) -> None:
         if not self._is_not_ours():
             call = self._call_of(optimizer)
+            self._settings = {}
+            for group in optimizer.param_groups:
+                settings = {name: value for name, value in group.items() if name != "params"}
+                self._settings |= {id(param): settings for param in group["params"]}
             self._event("update", "enter", call, optimizer, opens=True)
 
     def before_update(self, optimizer: Optimizer, param: Tensor) -> None:
@@ -233,7 +238,8 @@ class Recorder(Observer):
             call.names = ("param", "grad", *state)
             call.inputs = tuple(self._given(tensor, len(self.tape)) for tensor in (param, param.grad, *state.values()))
             call.path = self.name_of(param).rpartition(".")[0]
-            self._event("update", "before", call, param, parameter=self.name_of(param), opens=True)
+            options = self._settings.get(id(param), {})
+            self._event("update", "before", call, param, parameter=self.name_of(param), options=options, opens=True)
 
     def after_update(self, optimizer: Optimizer, param: Tensor) -> None:
         if self._is_not_ours() or not self._running or self._running[-1].what is not param:
@@ -244,8 +250,19 @@ class Recorder(Observer):
         call.outputs = tuple(
             self._made(tensor.data, number, self.name_of(tensor)) for tensor in (param, *state.values())
         )
-        names = tuple(f"new_{name}" for name in ("param", *state))
-        self._event("update", "after", call, param, seconds=seconds, parameter=self.name_of(param), output_names=names)
+        options = dict(self._settings.get(id(param), {}))
+        if "step" in optimizer.state[param]:
+            options["step"] = optimizer.state[param]["step"]
+        self._event(
+            "update",
+            "after",
+            call,
+            param,
+            seconds=seconds,
+            parameter=self.name_of(param),
+            output_names=tuple(f"new_{name}" for name in ("param", *state)),
+            options=options,
+        )
 
     def after_step(self, optimizer: Optimizer) -> None:
         if self._is_not_ours() or not any(each.what is optimizer for each in self._running):
@@ -270,6 +287,20 @@ class Recorder(Observer):
 
     def before_change(self, array: Any) -> None:
         self.tape.before_change(array)
+        self._forget(array)
+
+    def overwritten(self, array: Any) -> None:
+        source = users_line(user_stack(self.bottom))
+        line = source.name if source else "minidl"
+        if spoilt := self.tape.overwritten(array, line):
+            self.spoilt(spoilt, line)
+        self._forget(array)
+
+    def spoilt(self, values: list[Value], line: str) -> None:
+        """Called when `x.data -= a` in this line has written into tensors of the tape: they are not what they were."""
+
+    def _forget(self, array: Any) -> None:
+        """What lies in its memory next is another Value."""
         owner = memory.owner(array)
         for key in self._lying_in.pop(id(owner), ()):
             found = self._known.get(key)
@@ -285,10 +316,7 @@ class Recorder(Observer):
     def _seen(self, array: Any, consumer: int | None = None, name: str = "") -> Value:
         """The Value of an array: the one that it has, or a new one."""
         found = self._known.get(id(array))
-        if found is not None and found[0]() is array and not found[1].was_overwritten:
-            value = found[1]
-        else:
-            value = self._made(array, None, name)
+        value = found[1] if found is not None and found[0]() is array else self._made(array, None, name)
         if consumer is not None and value.consumers[-1:] != [consumer]:
             value.consumers.append(consumer)
         return value

@@ -14,7 +14,7 @@ from typing import Any
 
 from minidl.debug.recorder import Recorder
 from minidl.debug.spec import Spec
-from minidl.debug.tape import Event
+from minidl.debug.tape import Event, Value
 
 Wanted = Callable[[Event], bool]
 
@@ -36,9 +36,10 @@ class Session(Recorder):
         self.wanted: Wanted = anything
         self.breakpoints: list[Breakpoint] = []
         self.reason = ""  # why it stopped, if at a breakpoint
-        self.detached = False  # True: runs to its end, whatever comes
+        self.detached = False  # True: runs to its end, whatever comes, and nothing is put on the tape
         self.is_over = False  # True: it has run to its end
         self._breakpoint_count = 0
+        self._told: set[str] = set()  # lines
 
     # ------------------------------------------------------------------------------------------------ what a face has
 
@@ -54,12 +55,22 @@ class Session(Recorder):
     def let_go(self) -> None:
         """Called when the computation is to run on, with nothing to stop at."""
 
+    def detach(self) -> None:
+        """The computation runs on to its end, and nobody looks at it any more."""
+        self.detached = True
+        self.let_go()
+
     # ------------------------------------------------------------------------------------------------------- going on
+
+    def _is_not_ours(self) -> bool:
+        return self.detached or super()._is_not_ours()
+
+    def before_change(self, array: Any) -> None:
+        if not self.detached:
+            super().before_change(array)
 
     def happened(self, event: Event) -> None:
         self.position = event.number
-        if self.detached:
-            return
         self.busy = True
         try:
             if self.is_stop(event, self.wanted):
@@ -101,7 +112,20 @@ class Session(Recorder):
             return True
 
     def problem(self, message: str) -> None:
-        """What went wrong in a condition. A face shows it."""
+        """What went wrong in a condition, or with the tape. A face shows it."""
+
+    def overwritten(self, array: Any) -> None:
+        if not self.detached:
+            super().overwritten(array)
+
+    def spoilt(self, values: list[Value], line: str) -> None:
+        if line not in self._told:
+            self._told.add(line)
+            what = next((value.name for value in values if value.name), "a tensor")
+            self.problem(
+                f"{line} writes into the array of {what} itself: what the tape has of it is lost\n"
+                "  help: under no_grad(), p -= a keeps it, where p.data -= a does not"
+            )
 
     def holds(self, spec: Spec, event: Event) -> bool:
         """Does `spec` match at this event of the tape?"""
@@ -131,6 +155,15 @@ class Session(Recorder):
                 return True
         self.reason = ""
         return False
+
+    def spec(self, text: str) -> Spec:
+        """A SPEC, as somebody wrote it. SpecError where it is none, or about what the model does not have."""
+        spec, model = Spec(text), self.tape.model
+        if model is not None:
+            seen = {event.path for event in self.tape} | {event.parameter for event in self.tape}
+            spec.check_names("mod", seen | {name for name, _ in model.named_modules()})
+            spec.check_names("param", seen | {name for name, _ in model.named_parameters()})
+        return spec
 
     def until(self, spec: Spec) -> Wanted:
         """The events at which `spec` matches."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import PurePath
@@ -31,6 +31,7 @@ Test = Callable[[Event], bool]
 
 PHASES = {"fwd": "forward", "bwd": "backward", "upd": "update", "forward": "forward", "backward": "backward"}
 PHASES |= {"update": "update"}
+KINDS = {"mod": "module", "param": "parameter"}
 FORMS = "op:Conv2d mod:features.3* phase:bwd nan inf zero shape:*,64,8,8 grad>1e3 param:conv1.weight file.py:42"
 
 
@@ -57,6 +58,7 @@ class Spec:
             except SyntaxError as error:
                 raise SpecError(f"the condition `{self.expression}` is no expression: {error.msg}") from None
         terms = [_term(word) for word in where.split()]
+        self._words = where.split()
         self._tests = [test for test, _ in terms]
         self._is_region = all(region for _, region in terms)
 
@@ -67,6 +69,15 @@ class Spec:
         if not self._is_region or previous is None or previous.phase != event.phase:
             return True
         return not all(test(previous) for test in self._tests)
+
+    def check_names(self, key: str, names: Collection[str]) -> None:
+        """SpecError where it is about a module (key "mod") or parameter ("param") that has none of these names."""
+        for word in self._words:
+            of, _, pattern = word.partition(":")
+            if of == key and not any(fnmatchcase(name, pattern) for name in names):
+                near = get_close_matches(pattern, names, 1, cutoff=0.4)
+                hint = f"; did you mean {key}:{near[0]}?" if near else ""
+                raise SpecError(f"there is no {KINDS[key]} {pattern!r} in the model{hint}")
 
     def __repr__(self) -> str:
         return f"Spec({self.text!r})"
@@ -99,12 +110,12 @@ def _term(word: str) -> tuple[Test, bool]:
     if key == "param" and colon:
         return _parameter(rest), False
     file, colon, line = word.rpartition(":")
-    if colon and line.isdecimal() and file:
+    if line.isdecimal() and (file.endswith(".py") or file.startswith("<")):
         return _line(file, int(line)), True
     near = get_close_matches(key, ["op", "mod", "phase", "nan", "inf", "zero", "shape", "grad", "param"], 1)
     operation = _like_an_operation(word)
     hint = f"did you mean {_example(near[0])}? " if near else f"did you mean {operation}? " if operation else ""
-    raise SpecError(f"{word!r} is no SPEC; {hint}There are {FORMS}")
+    raise SpecError(f"{word!r} is no SPEC; {hint}there are {FORMS}")
 
 
 def _example(key: str) -> str:

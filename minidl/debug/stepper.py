@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
+import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +19,6 @@ from typing import Any
 from minidl.debug.lines import stop_lines
 from minidl.debug.page import frame
 from minidl.debug.session import Session, anything, end_of_module, nothing, same_level
-from minidl.debug.spec import Spec
 from minidl.debug.tape import Event, Tape, Value
 from minidl.events import observing
 from minidl.grad_mode import grad_mode
@@ -95,6 +95,8 @@ class Stepper:
 
     Whatever moves returns the Event where it stopped, or None at the end. An exception of `fn` is raised by the call
     that ran into it. `close()`, or the end of a `with`, ends `fn` where it stands.
+
+    UserWarning: the condition of a breakpoint failed, or `x.data -= a` has written into what the tape keeps.
     """
 
     def __init__(self, fn: Callable[[], Any], model: Module | None = None, record: str = "full", budget: int = 1 << 30):
@@ -120,7 +122,7 @@ class Stepper:
 
     def run_until(self, spec: str) -> Event | None:
         """The next event at which `spec` matches (see spec.py), or a breakpoint. SpecError for one that is wrong."""
-        return self._forward(self._run.until(Spec(spec)))
+        return self._forward(self._run.until(self._run.spec(spec)))
 
     def resume(self) -> Event | None:
         """The next breakpoint."""
@@ -136,7 +138,7 @@ class Stepper:
 
     def back_until(self, spec: str) -> Event | None:
         """The event before at which `spec` matches, or a breakpoint; None, at the first event, if there is none."""
-        return self._backward(self._run.until(Spec(spec)))
+        return self._backward(self._run.until(self._run.spec(spec)))
 
     def go_to(self, number: int) -> Event:
         """An event of the tape by its number. IndexError where there is none."""
@@ -146,7 +148,7 @@ class Stepper:
 
     def break_at(self, spec: str, temporary: bool = False) -> int:
         """A breakpoint; returns its number."""
-        return self._run.add_breakpoint(Spec(spec), temporary).number
+        return self._run.add_breakpoint(self._run.spec(spec), temporary).number
 
     def clear(self, number: int | None = None) -> None:
         """Take one breakpoint away, or all."""
@@ -217,6 +219,22 @@ class Stepper:
         return event
 
     def _forward(self, wanted: Callable[[Event], bool]) -> Event | None:
+        event = self._run_on(wanted)
+        self._warn()
+        return event
+
+    def _backward(self, wanted: Callable[[Event], bool]) -> Event | None:
+        event = self._run.current if self._run.backward(wanted) else None
+        self._warn()
+        return event
+
+    def _warn(self) -> None:
+        """What the session had to say, in the caller's thread."""
+        messages, self._run.messages = self._run.messages, []
+        for message in messages:
+            warnings.warn(message, stacklevel=4)
+
+    def _run_on(self, wanted: Callable[[Event], bool]) -> Event | None:
         run = self._run
         if run.forward(wanted):
             return run.current
@@ -233,6 +251,3 @@ class Stepper:
             error, run.error = run.error, None
             raise error
         return None if run.finished else run.current
-
-    def _backward(self, wanted: Callable[[Event], bool]) -> Event | None:
-        return self._run.current if self._run.backward(wanted) else None

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minidl import memory
-from minidl.backend import array_module
+from minidl.backend import array_module, device_of
 from minidl.debug.statistics import Statistics, statistics
 from minidl.function import Function
 from minidl.source import Source, users_line
@@ -36,16 +36,18 @@ class Value:
     consumers   the numbers of the events that took it as an input, or as the gradient of an output
     array       the array itself: not to be written to. None where it was not kept
     statistics  None where neither they nor the array were kept
+    overwritten "" as a rule. Where the array was changed in a way that nobody is told of beforehand (x.data -= a), the
+                user's line that did it, train.py:42: then array and statistics are not what they were
     """
 
     def __init__(self, number: int, array: Any, name: str = "", producer: int | None = None):
         self.number, self.name, self.producer = number, name, producer
         self.shape: tuple[int, ...] = tuple(array.shape)
-        self.dtype, self.device, self.nbytes = array.dtype, str(getattr(array, "device", "cpu")), int(array.nbytes)
+        self.dtype, self.device, self.nbytes = array.dtype, str(device_of(array)), int(array.nbytes)
         self.consumers: list[int] = []
         self._array: Any = None
         self._statistics: Statistics | None = None
-        self._sequence = 0  # when it was put on the tape, in memory's time
+        self.overwritten = ""
 
     @property
     def array(self) -> Any:
@@ -58,10 +60,9 @@ class Value:
         return self._statistics
 
     @property
-    def was_overwritten(self) -> bool:
-        """True where the array was changed in a way that nobody is told of beforehand (x.data -= a): it is not what
-        it was."""
-        return self._array is not None and memory.changed_since(self._sequence, (self._array,)) is not None
+    def is_filling(self) -> bool:
+        """Zeros that no operation made."""
+        return self.producer is None and self.statistics is not None and self.statistics.zero_share == 1
 
     def __repr__(self) -> str:
         return f"<Value {self.number} {self.dtype} {self.shape}{' ' + self.name if self.name else ''}>"
@@ -90,7 +91,7 @@ class Event:
     stack       the user's lines that called it, the innermost first; in backward, those that created the node
     seconds     how long it took ("after", "leave")
     bytes       how much memory its results take
-    options     the settings of the operation: {"stride": (1, 1), ...}
+    options     the settings of the operation: {"stride": (1, 1), ...}; of an update those of the optimizer
     """
 
     number: int
@@ -131,6 +132,13 @@ class Event:
         """The Values that this event brought into the world."""
         made = self.produced if self.phase == "backward" else self.outputs
         return tuple(value for value in made if isinstance(value, Value)) if self.kind != "enter" else ()
+
+    @property
+    def arrived(self) -> tuple[Value | None, ...]:
+        """`incoming` without the zeros that the engine has put in for outputs that nothing used: None for those."""
+        if len(self.incoming) == 1:
+            return self.incoming
+        return tuple(None if value is None or value.is_filling else value for value in self.incoming)
 
     @property
     def values(self) -> dict[str, Value]:
@@ -212,7 +220,7 @@ class Tape:
         value = Value(len(self.values), array, name, producer)
         self.values.append(value)
         if self.record == "full":
-            value._array, value._sequence = array, memory.last_change
+            value._array = array
             self._keep(value, array, counts=not name)
         elif self.record == "stats":
             value._statistics = statistics(array) if same is None else same._statistics
@@ -242,6 +250,14 @@ class Tape:
                 self.kept -= bytes
                 del self._pieces[key]
 
+    def overwritten(self, array: Any, line: str) -> list[Value]:
+        """`array` was written to in this line of the user's, and nobody said so before: the Values that it spoilt."""
+        values, _ = self._pieces.get(id(memory.owner(array)), ([], 0))
+        spoilt = [v for v in values if array_module(array).may_share_memory(v._array, array)]
+        for value in spoilt:
+            value.overwritten = value.overwritten or line
+        return spoilt
+
     def before_change(self, array: Any) -> None:
         """`array` is written to next: the Values that lie there get a copy."""
         key = id(memory.owner(array))
@@ -261,5 +277,4 @@ class Tape:
             if id(old) not in copies:
                 copies[id(old)] = old, old.copy()  # the old one is held: its id() is not given away meanwhile
             value._array = copies[id(old)][1]
-            value._sequence = memory.last_change
             self._keep(value, value._array, counts=True)

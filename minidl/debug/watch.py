@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bdb
 import signal
 import sys
 import threading
@@ -12,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from minidl import events
-from minidl.debug.prompt import Pdb, Quit
+from minidl.debug.prompt import Pdb
 from minidl.debug.session import Session, anything, nothing
 from minidl.debug.tape import Event
 from minidl.nn import Module
@@ -58,7 +59,7 @@ class Watch(Session):
             with events.observing(self):
                 self._hear_ctrl_c(True)
                 yield
-        except Quit:
+        except (SystemExit, bdb.BdbQuit):  # q, here or in a pdb around it; sys.exit()
             raise
         except BaseException as error:
             self._over()
@@ -121,7 +122,7 @@ def set_trace() -> None:
     PYTHONBREAKPOINT=minidl.debug.set_trace makes it what `breakpoint()` calls.
     """
     frame = sys._getframe().f_back
-    if not active:
+    if not active or active[-1].detached:
         session = Watch()
         session.wanted, session.is_lasting = nothing, False
         active.append(session)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from minidl import ops
-from minidl.backend import array_module, bool_
+from minidl.backend import array_module, bool_, on_device_of
 from minidl.checks import check_broadcast, check_same, check_same_device
 from minidl.errors import explain
 from minidl.tensor import Number, Tensor, apply, promote, require_tensors
@@ -128,19 +128,22 @@ def clone(input: Tensor) -> Tensor:
 def isnan(input: Tensor) -> Tensor:
     """True for each element that is not a number."""
     require_tensors("isnan", input=input)
-    return Tensor(array_module(input.data).isnan(input.data))
+    with on_device_of((input.data,)):
+        return Tensor(array_module(input.data).isnan(input.data))
 
 
 def isinf(input: Tensor) -> Tensor:
     """True for each element that is plus or minus infinity."""
     require_tensors("isinf", input=input)
-    return Tensor(array_module(input.data).isinf(input.data))
+    with on_device_of((input.data,)):
+        return Tensor(array_module(input.data).isinf(input.data))
 
 
 def isfinite(input: Tensor) -> Tensor:
     """True for each element that is neither infinite nor NaN."""
     require_tensors("isfinite", input=input)
-    return Tensor(array_module(input.data).isfinite(input.data))
+    with on_device_of((input.data,)):
+        return Tensor(array_module(input.data).isfinite(input.data))
 
 
 def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
@@ -148,13 +151,15 @@ def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e
     require_tensors("allclose", input=input, other=other)
     check_same("allclose", input=input, other=other)
     check_broadcast("allclose", input=input, other=other)
-    return bool(array_module(input.data).allclose(input.data, other.data, rtol, atol, equal_nan))
+    with on_device_of((input.data,)):
+        return bool(array_module(input.data).allclose(input.data, other.data, rtol, atol, equal_nan))
 
 
 def equal(input: Tensor, other: Tensor) -> bool:
     """True where both have the same shape and the same elements."""
     require_tensors("equal", input=input, other=other)
-    return bool(array_module(input.data).array_equal(input.data, other.data))
+    with on_device_of((input.data,)):
+        return bool(array_module(input.data).array_equal(input.data, other.data))
 
 
 def eq(input: Tensor, other: Tensor | float) -> Tensor:

@@ -196,6 +196,17 @@ def check_windows_fit(
         )
 
 
+def _channels_help(input: Tensor, expected: int) -> str:
+    """For images that are laid out in another way; "" where they are not."""
+    if input.ndim == 4 and input.shape[-1] == expected:
+        return "images are (N, C, H, W) here, and these have their channels last: x.permute(0, 3, 1, 2)"
+    if input.ndim == 3 and input.shape[-1] == expected:
+        return "an image is (C, H, W) here, and this one has its channels last: x.permute(2, 0, 1)"
+    if input.ndim == 3 and expected == 1:
+        return "images are (N, C, H, W) here, and these have no dimension of channels: x.unsqueeze(1)"
+    return ""
+
+
 def _check_operands(where: str, input: Any, weight: Any, bias: Any, groups: Any, channels_of_weight: int) -> None:
     """Everything fits: dimension `channels_of_weight` of the weight belongs to the channels of input, the other of
     the first two to those of the output. The second is counted within a group."""
@@ -231,7 +242,8 @@ def _check_operands(where: str, input: Any, weight: Any, bias: Any, groups: Any,
                 f"Given groups={groups}, weight of size {weight.shape}, expected input to have {expected} channels, "
                 f"but got {found} channels instead",
                 operands,
-                help=f"weight is {layout}; the layer needs in_channels={found}, or its input {expected} channels",
+                help=_channels_help(input, expected)
+                or f"weight is {layout}; the layer needs in_channels={found}, or its input {expected} channels",
             )
         )
     if bias is not None and bias.shape != (filters,):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from minidl import ops
-from minidl.backend import default_generator, float32, transfer
+from minidl.algorithm import with_kernels
+from minidl.backend import default_generator, device_of, float32, on_device_of, transfer
 from minidl.checks import check_floating
 from minidl.errors import explain
+from minidl.gpu import random as gpu
 from minidl.tensor import Number, Tensor, apply, require_tensors
 
 
@@ -53,11 +57,19 @@ def _dropout(where: str, input: Tensor, mask_shape: tuple[int, ...], p: float, t
     check_floating(where, input=input)
     if not training or p == 0:
         return input
-    # Drawn on the host, and always in float32: one seed gives one mask on every device and in every dtype.
-    mask = transfer(default_generator.numpy.random(mask_shape, float32) >= p, input.device)
+    # Always in float32, and the host's numbers: one seed gives one mask in every dtype and on every device.
+    with on_device_of((input.data,)):
+        mask = _random(mask_shape, input.data) >= p
     scale = 1 / (1 - float(p)) if p < 1 else 0.0
 
     def compute(x: Tensor) -> Tensor:
         return apply(ops.Dropout, x, mask=mask, scale=scale)
 
     return input._in_place(where + "_", compute) if inplace else compute(input)
+
+
+def _random(shape: tuple[int, ...], like: Any) -> Any:
+    """Numbers from 0 to 1 of the default generator, float32, on the device of `like`."""
+    if with_kernels(like):
+        return gpu.uniform(default_generator, shape, like)
+    return transfer(default_generator.numpy.random(shape, float32), device_of(like))

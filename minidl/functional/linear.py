@@ -10,6 +10,13 @@ from minidl.errors import explain
 from minidl.tensor import Tensor, apply, optional_tensors, require_tensors
 
 
+def _features_help(input: Tensor, in_features: int) -> str:
+    for first in range(input.ndim):
+        if first < input.ndim - 1 and math.prod(input.shape[first:]) == in_features:
+            return f"flatten the input first: x.flatten({first})"
+    return f"in_features of the layer must be {input.shape[-1]}, the last dimension of its input"
+
+
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """input weight^T + bias, for an input (..., in_features). See ops.Linear.
 
@@ -36,8 +43,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
                 "linear",
                 f"mat1 and mat2 shapes cannot be multiplied ({mat1} and {in_features}x{out_features})",
                 operands,
-                help=f"in_features of the layer must be {input.shape[-1]}, the last dimension of its input"
-                + ("; or flatten the input first: x.flatten(1)" if input.ndim > 2 else ""),
+                help=_features_help(input, in_features),
             )
         )
     if weight.ndim == 1:

@@ -11,7 +11,7 @@ import warnings
 from typing import Any
 
 from minidl import ops
-from minidl.backend import array_module
+from minidl.backend import array_module, on_device_of
 from minidl.checks import check_broadcast, check_floating, check_same, one_of
 from minidl.errors import explain
 from minidl.function import Function
@@ -96,7 +96,7 @@ def binary_cross_entropy(
     reduction = _reduction(where, size_average, reduce, reduction)
     _check_binary(where, input, target, weight=weight)
     for name, tensor in (("input", input), ("target", target)):
-        if tensor.numel() and not (tensor.data.min() >= 0 and tensor.data.max() <= 1):  # `not`: NaN is outside too
+        if tensor.numel() and not _within_0_and_1(tensor.data):
             raise RuntimeError(
                 explain(
                     where,
@@ -281,20 +281,34 @@ def _classes(where: str, input: Tensor, target: Tensor, ignore_index: int) -> Te
     if input.device != target.device:
         raise RuntimeError(explain(where, "Expected all tensors to be on the same device", operands))
 
-    labels, count = target.data, input.shape[dim]
-    if labels.size and not (labels.min() >= 0 and labels.max() < count):
-        outside = ((labels < 0) | (labels >= count)) & (labels != ignore_index)
-        if outside.any():
-            first = tuple(array_module(labels).argwhere(outside)[0].tolist())
-            raise IndexError(
-                explain(
-                    where,
-                    f"Target {labels[first]} is out of bounds, at {list(first)} of target",
-                    operands,
-                    help=f"{count} classes are numbered 0..{count - 1}; ignore_index={ignore_index} does not count",
-                )
+    count = input.shape[dim]
+    first = _first_outside(target.data, count, ignore_index)
+    if first is not None:
+        raise IndexError(
+            explain(
+                where,
+                f"Target {target.data[first]} is out of bounds, at {list(first)} of target",
+                operands,
+                help=f"{count} classes are numbered 0..{count - 1}; ignore_index={ignore_index} does not count",
             )
+        )
     return target.long()
+
+
+def _first_outside(labels: Any, count: int, ignore_index: int) -> tuple[int, ...] | None:
+    """Where the first label is that is none of `count` classes, and not `ignore_index`; None if there is none."""
+    if not labels.size:
+        return None
+    with on_device_of((labels,)):
+        if labels.min() >= 0 and labels.max() < count:
+            return None
+        outside = ((labels < 0) | (labels >= count)) & (labels != ignore_index)
+        return tuple(array_module(labels).argwhere(outside)[0].tolist()) if outside.any() else None
+
+
+def _within_0_and_1(array: Any) -> bool:
+    with on_device_of((array,)):
+        return bool(array.min() >= 0 and array.max() <= 1)  # False where one is NaN
 
 
 def _check_binary(where: str, input: Tensor, target: Tensor, **weights: Tensor | None) -> None:

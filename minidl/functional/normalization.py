@@ -6,8 +6,11 @@ import math
 from collections.abc import Sequence
 
 from minidl import ops
+from minidl.algorithm import with_kernels
 from minidl.checks import check_floating, check_same, shape_of, whole_number
 from minidl.errors import explain
+from minidl.gpu.normalization import move_running
+from minidl.memory import before_change, mark_changed
 from minidl.tensor import Number, Tensor, apply, optional_tensors, require_tensors
 
 
@@ -69,7 +72,7 @@ def batch_norm(
             )
         )
     y, mean, variance = apply(ops.BatchNorm, input, weight, bias, None, None, eps=float(eps))
-    _move_running(running_mean, running_var, mean, variance, count, momentum)
+    move_running_statistics(running_mean, running_var, mean, variance, count, momentum)
     return y
 
 
@@ -115,7 +118,7 @@ def instance_norm(
     channels = input.reshape(1, N * C, count)
     y, mean, variance = apply(ops.BatchNorm, channels, weight, bias, None, None, eps=float(eps))
     mean, variance = mean.reshape(N, C).mean(0), variance.reshape(N, C).mean(0)
-    _move_running(running_mean, running_var, mean, variance, count, momentum)
+    move_running_statistics(running_mean, running_var, mean, variance, count, momentum)
     return y.reshape(input.shape)
 
 
@@ -287,7 +290,7 @@ def _of_nothing(input: Tensor, weight: Tensor | None, bias: Tensor | None, eps: 
     return apply(ops.BatchNorm, input, weight, bias, mean, mean + 1, eps=float(eps))
 
 
-def _move_running(
+def move_running_statistics(
     running_mean: Tensor | None, running_var: Tensor | None, mean: Tensor, variance: Tensor, count: int, momentum: float
 ) -> None:
     """running = (1 - momentum) running + momentum statistic, in place; the variance made unbiased.
@@ -297,5 +300,14 @@ def _move_running(
     """
     if running_mean is None or running_var is None:
         return
-    running_mean.mul_(1 - momentum).add_(momentum * mean)
-    running_var.mul_(1 - momentum).add_(momentum * count / (count - 1) * variance)
+    correction = count / (count - 1)
+    running = running_mean.data, running_var.data
+    if not (with_kernels(mean.data) and all(array.flags.c_contiguous for array in running)):
+        running_mean.mul_(1 - momentum).add_(momentum * mean)
+        running_var.mul_(1 - momentum).add_(momentum * correction * variance)
+        return
+    for array in running:
+        before_change(array)
+    move_running(running, mean.data, variance.data, momentum, correction)
+    for array in running:
+        mark_changed(array)

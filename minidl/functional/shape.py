@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minidl import ops
-from minidl.backend import array_module, int64
+from minidl.backend import array_module, int64, on_device_of
 from minidl.checks import check_same, normalize_dim
 from minidl.errors import explain
 from minidl.tensor import Tensor, apply, require_tensors
@@ -244,7 +244,8 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
             explain("one_hot", "Can not infer total number of classes from empty tensor", {"tensor": tensor})
         )
     if labels.size:
-        lowest, highest = int(labels.min()), int(labels.max())
+        with on_device_of((labels,)):
+            lowest, highest = int(labels.min()), int(labels.max())
         if lowest < 0:
             raise RuntimeError(
                 explain("one_hot", f"Class values must be non-negative, got {lowest}", {"tensor": tensor})
@@ -259,4 +260,5 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
                     {"tensor": tensor},
                 )
             )
-    return Tensor((labels[..., None] == array_module(labels).arange(num_classes)).astype(int64))
+    with on_device_of((labels,)):
+        return Tensor((labels[..., None] == array_module(labels).arange(num_classes)).astype(int64))

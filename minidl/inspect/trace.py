@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minidl.algorithm import use_algorithm
-from minidl.backend import Generator, default_generator, get_default_dtype, transfer
+from minidl.backend import Generator, copied, default_generator, get_default_dtype, transfer
 from minidl.errors import explain
 from minidl.events import listening
 from minidl.function import Function
@@ -142,7 +142,7 @@ def unchanged(model: Module) -> Iterator[None]:
     learnt = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     random = default_generator.get_state()
     for buffer, array in buffers:
-        buffer.data = array.copy()
+        buffer.data = copied(array)
     try:
         yield
     finally:

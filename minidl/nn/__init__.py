@@ -1,6 +1,6 @@
 """minidl.nn: modules, layers, losses, initial weights. The names are those of torch.nn."""
 
-from minidl.nn import functional, init, utils
+from minidl.nn import functional, init, parallel, utils
 from minidl.nn.activation import (
     ELU,
     GELU,
@@ -47,6 +47,7 @@ from minidl.nn.parameter import Parameter
 from minidl.nn.pooling import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d
 from minidl.nn.resize import PixelShuffle, PixelUnshuffle, Upsample
 from minidl.nn.shape import ConstantPad2d, Flatten, ReflectionPad2d, ReplicationPad2d, Unflatten, ZeroPad2d
+from minidl.nn.sync_batch_norm import SyncBatchNorm
 
 __all__ = [
     "ELU",
@@ -103,6 +104,7 @@ __all__ = [
     "SmoothL1Loss",
     "Softmax",
     "Softplus",
+    "SyncBatchNorm",
     "Tanh",
     "Unflatten",
     "Unfold",
@@ -110,5 +112,6 @@ __all__ = [
     "ZeroPad2d",
     "functional",
     "init",
+    "parallel",
     "utils",
 ]

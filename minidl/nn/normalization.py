@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from minidl.backend import int64
+from minidl.backend import int64, on_device_of
 from minidl.checks import whole_number
 from minidl.creation import empty
 from minidl.errors import explain
+from minidl.memory import before_change, mark_changed
 from minidl.nn import functional as F
 from minidl.nn import init
 from minidl.nn.module import Module
@@ -106,11 +107,19 @@ class _BatchNorm(_Normalization):
     ):
         super().__init__(num_features, eps, momentum, affine, track_running_stats, bias, device, dtype)
 
+    def _count_batch(self) -> None:
+        """num_batches_tracked += 1, as add_(1), in one step."""
+        counter = self.num_batches_tracked.data
+        before_change(counter)
+        with on_device_of((counter,)):
+            counter += 1
+        mark_changed(counter)
+
     def forward(self, input: Tensor) -> Tensor:
         _check_dims(self, input)
         momentum = self.momentum
         if self.training and self.track_running_stats:
-            self.num_batches_tracked.add_(1)
+            self._count_batch()
             if momentum is None:
                 momentum = 1 / self.num_batches_tracked.item()
         has_statistics = self.running_mean is not None

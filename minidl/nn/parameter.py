@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from minidl.backend import copied
 from minidl.creation import empty
 from minidl.tensor import Tensor
 
@@ -23,7 +24,7 @@ class Parameter(Tensor):
     # What deepcopy and pickle take along is the values; not the gradient, its hooks or the graph, as in PyTorch.
 
     def __deepcopy__(self, memo: dict) -> Parameter:
-        memo[id(self)] = twin = type(self)(self.data.copy(), self.requires_grad)
+        memo[id(self)] = twin = type(self)(copied(self.data), self.requires_grad)
         return twin
 
     def __reduce__(self) -> tuple:

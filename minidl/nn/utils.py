@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy
 
-from minidl.backend import array_module, device_of, float32, float64, transfer
+from minidl.backend import array_module, device_of, float32, float64, on_device_of, transfer
 from minidl.errors import explain
 from minidl.memory import before_change, mark_changed
 from minidl.tensor import Tensor, require_tensors
@@ -29,9 +29,7 @@ def clip_grad_norm_(
     norm_type = _number("clip_grad_norm_", "norm_type", norm_type)
     if not gradients:
         return Tensor(numpy.zeros((), float32))
-    # In float64: the squares of float32 overflow soon.
-    norms = [float(array_module(g).linalg.norm(g.ravel().astype(float64), norm_type)) for g in gradients]
-    norm = float(numpy.linalg.norm(norms, norm_type))
+    norm = float(numpy.linalg.norm([_norm(g, norm_type) for g in gradients], norm_type))
     if error_if_nonfinite and not math.isfinite(norm):
         raise RuntimeError(
             explain(
@@ -45,7 +43,8 @@ def clip_grad_norm_(
     with numpy.errstate(invalid="ignore"):
         for g in gradients if scale != 1 else ():
             before_change(g)
-            g *= scale
+            with on_device_of((g,)):
+                g *= scale
             mark_changed(g)
     return Tensor(transfer(numpy.asarray(norm, gradients[0].dtype), device_of(gradients[0])))
 
@@ -55,8 +54,14 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     clip_value = _number("clip_grad_value_", "clip_value", clip_value)
     for g in _gradients("clip_grad_value_", parameters):
         before_change(g)
-        array_module(g).clip(g, -clip_value, clip_value, out=g)
+        with on_device_of((g,)):
+            array_module(g).clip(g, -clip_value, clip_value, out=g)
         mark_changed(g)
+
+
+def _norm(g: Any, norm_type: float) -> float:
+    with on_device_of((g,)):  # in float64: the squares of float32 overflow soon
+        return float(array_module(g).linalg.norm(g.ravel().astype(float64), norm_type))
 
 
 def _gradients(where: str, parameters: Any) -> list:

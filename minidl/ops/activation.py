@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+from minidl.algorithm import with_kernels
 from minidl.backend import array_module
 from minidl.elementwise import masked, positive_part
 from minidl.function import Function
+from minidl.gpu.softmax import of_rows
 from minidl.ops.special import erf
 
 
@@ -222,13 +224,18 @@ class Softmax(Function):
 
     def forward(self, x, *, dim):
         self.dim = dim
-        y = array_module(x).exp(x - x.max(axis=dim, keepdims=True)) if x.size else x.copy()
-        y /= y.sum(axis=dim, keepdims=True)
+        if _in_rows(x, dim):
+            y = of_rows("softmax", x)
+        else:
+            y = array_module(x).exp(x - x.max(axis=dim, keepdims=True)) if x.size else x.copy()
+            y /= y.sum(axis=dim, keepdims=True)
         self.save_for_backward(y)
         return y
 
     def backward(self, grad_output):
         (y,) = self.saved_tensors
+        if _in_rows(y, self.dim):
+            return of_rows("softmax_gradient", grad_output, y)
         return y * (grad_output - (grad_output * y).sum(axis=self.dim, keepdims=True))
 
 
@@ -243,6 +250,8 @@ class LogSoftmax(Function):
 
     def backward(self, grad_output):
         (y,) = self.saved_tensors
+        if _in_rows(y, self.dim):
+            return of_rows("log_softmax_gradient", grad_output, y)
         return grad_output - array_module(y).exp(y) * grad_output.sum(axis=self.dim, keepdims=True)
 
 
@@ -270,6 +279,13 @@ def log_softmax(x, dim):
     """x - ln sum e^x over `dim`, with the maximum taken out of the sum."""
     if not x.size:
         return x.copy()
+    if _in_rows(x, dim):
+        return of_rows("log_softmax", x)
     xp = array_module(x)
     shifted = x - x.max(axis=dim, keepdims=True)
     return shifted - xp.log(xp.exp(shifted).sum(axis=dim, keepdims=True))
+
+
+def _in_rows(x, dim):
+    """True where the kernels that go row by row can take the place of the formulae."""
+    return with_kernels(x) and x.size > 0 and x.ndim > 0 and dim % x.ndim == x.ndim - 1

@@ -6,8 +6,8 @@ shape of y; `broadcasts` tells the engine to sum the gradient of a smaller input
 
 from __future__ import annotations
 
-from minidl.backend import array_module, is_array
-from minidl.elementwise import add, masked
+from minidl.backend import HostArray, array_module, is_array
+from minidl.elementwise import add, masked, multiply
 from minidl.function import Function
 
 
@@ -45,12 +45,14 @@ class Mul(Function):
     def forward(self, a, b):
         need_a, need_b = self.needs_input_grad
         self.save_for_backward(a if need_b else None, b if need_a else None)
-        return a * b
+        return a * b if type(a) is HostArray else multiply(a, b)
 
     def backward(self, grad_output):
         a, b = self.saved_tensors
         need_a, need_b = self.needs_input_grad
-        return grad_output * b if need_a else None, grad_output * a if need_b else None
+        if type(grad_output) is HostArray:
+            return grad_output * b if need_a else None, grad_output * a if need_b else None
+        return multiply(grad_output, b) if need_a else None, multiply(grad_output, a) if need_b else None
 
 
 class Div(Function):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 
+from minidl.algorithm import with_cudnn, with_kernels
 from minidl.function import Function
+from minidl.gpu import cudnn
+from minidl.gpu.normalization import channel_sums
 from minidl.ops import blocked_convolution
 from minidl.ops.channels_last import laid_out
 from minidl.ops.im2col import col2im, im2col, input_size, output_size
@@ -28,7 +31,7 @@ class Conv2d(Function):
     one more im2col, and between forward and backward most of the memory is free.
 
     On a CPU the same sums are taken a few rows of the image at a time, on all cores: see blocked_convolution.py.
-    `minidl.use_algorithm("im2col")` makes what stands here run.
+    `minidl.use_algorithm("im2col")` makes what stands here run, and "cudnn" NVIDIA's library on a GPU.
 
     LeCun et al., Proc. IEEE 1998, sec. II; groups: AlexNet fig. 2 (Krizhevsky et al., NIPS 2012); dilation:
     Yu & Koltun, ICLR 2016.
@@ -45,6 +48,16 @@ class Conv2d(Function):
         if self.in_blocks:
             y = blocked_convolution.convolve(x, weight, bias, *self.geometry)
             self.multiply_adds = y.size * math.prod(weight.shape[1:])
+            return y
+        self.in_cudnn = None
+        if with_cudnn(x):
+            OH, OW = output_size(x.shape[2:], weight.shape[2:], stride, padding, dilation)
+            self.in_cudnn = cudnn.convolution(x, weight, (len(x), len(weight), OH, OW), self.geometry)
+        if self.in_cudnn is not None:
+            y = self.in_cudnn.forward(x, weight)
+            self.multiply_adds = y.size * math.prod(weight.shape[1:])
+            if bias is not None:
+                y += bias.reshape(-1, 1, 1)
             return y
 
         columns = im2col(x, weight.shape[2:], stride, padding, dilation)  # (C, KH, KW, N, OH, OW)
@@ -66,6 +79,12 @@ class Conv2d(Function):
                 blocked_convolution.weight_gradient(x, grad_output, *self.geometry, (KH, KW)) if need_weight else None,
                 blocked_convolution.bias_gradient(grad_output) if need_bias else None,
             )
+        if self.in_cudnn is not None:
+            return (
+                self.in_cudnn.input_gradient(grad_output, weight) if need_x else None,
+                self.in_cudnn.weight_gradient(x, grad_output) if need_weight else None,
+                channel_sums(grad_output) if need_bias else None,
+            )
 
         OH, OW = grad_output.shape[2:]
         grad_y = _channels(grad_output, G)  # (N, F, OH, OW) -> (G, F/G, N*OH*OW)
@@ -81,7 +100,7 @@ class Conv2d(Function):
             grad_columns = grad_columns.reshape(C, KH, KW, N, OH, OW)
             grad_x = col2im(grad_columns, (H, W), *self.geometry)  # (N, C, H, W)
         if need_bias:
-            grad_bias = grad_y.sum(axis=2).reshape(F)
+            grad_bias = channel_sums(grad_output) if with_kernels(grad_output) else grad_y.sum(axis=2).reshape(F)
         return grad_x, grad_weight, grad_bias
 
 

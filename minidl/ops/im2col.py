@@ -29,7 +29,9 @@ With a 2x2 kernel, stride 1 and no padding, one 3x3 image becomes (a column for 
 
 from __future__ import annotations
 
+from minidl.algorithm import with_kernels
 from minidl.backend import array_module
+from minidl.gpu import windows as windows_on_gpu
 
 
 def im2col(x, kernel_size, stride, padding, dilation):
@@ -45,6 +47,8 @@ def im2col(x, kernel_size, stride, padding, dilation):
     if _windows_are_pixels(kernel_size, stride, padding):
         return images.reshape(C, 1, 1, N, H, W)  # a view: nothing is copied
     OH, OW = output_size((H, W), kernel_size, stride, padding, dilation)
+    if with_kernels(x):
+        return windows_on_gpu.im2col(x, kernel_size, (OH, OW), stride, padding, dilation)
     columns = array_module(x).zeros((C, KH, KW, N, OH, OW), x.dtype)
     for kh, kw, windows, pixels in taps((H, W), kernel_size, (OH, OW), stride, padding, dilation):
         columns[:, kh, kw][windows] = images[pixels]
@@ -61,6 +65,8 @@ def col2im(columns, image_size, stride, padding, dilation):
     C, KH, KW, N, OH, OW = columns.shape
     if _windows_are_pixels((KH, KW), stride, padding):
         return columns.reshape(C, N, OH, OW).transpose(1, 0, 2, 3)  # (N, C, H, W)
+    if with_kernels(columns):
+        return windows_on_gpu.col2im(columns, image_size, stride, padding, dilation)
     images = array_module(columns).zeros((C, N) + image_size, columns.dtype)
     for kh, kw, windows, pixels in taps(image_size, (KH, KW), (OH, OW), stride, padding, dilation):
         images[pixels] += columns[:, kh, kw][windows]

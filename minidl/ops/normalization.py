@@ -8,8 +8,8 @@ of one sample, LayerNorm the last dimensions of one sample. What they share, wit
     dx = r (g - mean(g) - centred r^2 mean(g centred)),  dw = sum(dy centred r),  db = sum(dy)
 
 The variance is the biased one, divided by m. It is computed from `centred`, in a second pass: mean(x^2) - mean(x)^2
-would lose its digits where the mean is large. Backward needs `centred` too, which is kept in place of x (BatchNorm on a
-CPU keeps x, and says there how it gets by with one pass).
+would lose its digits where the mean is large. Backward needs `centred` too, which is kept in place of x (BatchNorm's
+faster ways keep x, and say there how they get by with one pass).
 L stands for all dimensions behind the channels together: H W of an image.
 """
 
@@ -17,11 +17,13 @@ from __future__ import annotations
 
 import math
 
+from minidl.algorithm import in_blocks, with_kernels
 from minidl.backend import array_module, empty_like
 from minidl.elementwise import over_images
 from minidl.function import Function
+from minidl.gpu import normalization as gpu
+from minidl.gpu.layout import without_gaps
 from minidl.ops import blocked_batch_norm
-from minidl.ops.channels_last import images_like, rows_of, sum_of_rows
 
 
 class LocalResponseNorm(Function):
@@ -38,6 +40,12 @@ class LocalResponseNorm(Function):
     def forward(self, x, *, size, alpha, beta, k):
         self.before, self.after = size // 2, (size - 1) // 2
         self.factor = -2 * alpha * beta / size
+        self.in_a_kernel = with_kernels(x)  # in backward too: it takes what is saved as it lies
+        if self.in_a_kernel:
+            x = without_gaps(x)
+            y, d, shrink = gpu.response_norm(x, self.before, self.after, alpha / size, beta, k)
+            self.save_for_backward(x, d, shrink)
+            return y
         y, d, shrink = empty_like(x), empty_like(x), empty_like(x)
 
         def normalize(images):
@@ -54,6 +62,8 @@ class LocalResponseNorm(Function):
 
     def backward(self, grad_output):
         x, d, shrink = self.saved_tensors
+        if self.in_a_kernel:
+            return gpu.response_norm_gradient(grad_output, x, d, shrink, self.before, self.after, self.factor)
         grad_x = empty_like(x)
 
         def send_back(images):
@@ -84,24 +94,29 @@ def _window_sum(x, before, after, out):
 class BatchNorm(Function):
     """y = (x - mean) / sqrt(variance + eps) * w + b, with the mean and variance of each channel over the batch
 
-    x, y: (N, C, ...), also (N, C); weight, bias: (C,) or None. The formulae stand at the head of this file, m = N L.
+        dx = w r (dy - mean(dy) - centred r^2 mean(dy centred)),   centred = x - mean, r = 1 / sqrt(variance + eps)
+        dw = sum of dy centred r,  db = sum of dy
+
+    x, y: (N, C, ...), also (N, C); weight, bias: (C,) or None. The set of values of a channel has m = N L.
 
     mean, variance None (training): both are taken over all dimensions but 1, and the result is (y, mean, variance).
     Their gradient is part of dx. F.batch_norm moves the running statistics by them.
     mean, variance (C,) (evaluation): they are constants, so dx = dy w r, and the result is y alone.
 
-    On a CPU the same is computed a block of pixels at a time, on all cores: see blocked_batch_norm.py.
-    `minidl.use_algorithm("im2col")` makes what stands here run.
+    The same is computed a block of pixels at a time on all cores of a CPU (blocked_batch_norm.py), and in kernels on a
+    GPU (minidl/gpu/normalization.py). `minidl.use_algorithm("im2col")` makes what stands in forward and backward run.
 
     Ioffe & Szegedy 2015, arXiv:1502.03167, Algorithm 1.
     """
 
+    gives_gradients_away = True
+
     def forward(self, x, weight, bias, mean, variance, *, eps):
         xp = array_module(x)
         self.of_batch = mean is None
-        self.in_blocks = blocked_batch_norm.serves(x)
-        if self.in_blocks:
-            return self._forward_in_blocks(x, weight, bias, mean, variance, eps)
+        self.steps = fast_steps(x)
+        if self.steps is not None:
+            return self._fast_forward(x, weight, bias, mean, variance, eps)
         rows = _with_channels(x)  # (N, C, L)
         if self.of_batch:
             mean = rows.mean(axis=(0, 2))
@@ -124,8 +139,8 @@ class BatchNorm(Function):
         return y, mean, variance
 
     def backward(self, grad_output, *_):
-        if self.in_blocks:
-            return self._backward_in_blocks(grad_output)
+        if self.steps is not None:
+            return self._fast_backward(grad_output)
         centred, r, scale = self.saved_tensors
         need_x, need_weight, need_bias, *_ = self.needs_input_grad
         dy = _with_channels(grad_output)  # (N, C, L)
@@ -148,41 +163,33 @@ class BatchNorm(Function):
             None,
         )
 
-    def _forward_in_blocks(self, x, weight, bias, mean, variance, eps):
+    def _fast_forward(self, x, weight, bias, mean, variance, eps):
         """The same; saved is x, which is there anyway, in place of `centred`."""
-        rows = rows_of(x)  # (m, C)
         if self.of_batch:
-            mean, variance = blocked_batch_norm.statistics(rows)
+            mean, variance, scales = self.steps.statistics(x, weight, eps)
         else:
             mean = mean.copy()  # the running mean may move before backward
-        r = 1 / array_module(x).sqrt(variance + eps)
-        scale = r if weight is None else r * weight
+            scales = self.steps.scales_of(variance, weight, eps)
         need_x, need_weight, *_ = self.needs_input_grad
-        self.save_for_backward(x if need_weight or (need_x and self.of_batch) else None, mean, r, scale)
-        y = blocked_batch_norm.normalize(rows, mean, scale, bias, out=images_like(x))
+        self.save_for_backward(x if need_weight or (need_x and self.of_batch) else None, mean, scales)
+        y = self.steps.normalize(x, mean, scales, bias)
         if not self.of_batch:
             return y
         self.mark_non_differentiable(mean, variance)
         return y, mean, variance
 
-    def _backward_in_blocks(self, grad_output):
-        x, mean, r, scale = self.saved_tensors
+    def _fast_backward(self, grad_output):
+        x, mean, scales = self.saved_tensors
         need_x, need_weight, need_bias, *_ = self.needs_input_grad
-        dy = rows_of(grad_output)  # (m, C)
         grad_x = grad_weight = grad_bias = None
         if x is not None:
-            rows = rows_of(x)
-            grad_bias, dots = blocked_batch_norm.gradient_sums(dy, rows, mean)
-            grad_weight = dots * r
+            grad_bias, grad_weight, slopes = self.steps.gradient_sums(grad_output, x, mean, scales)
         elif need_bias:
-            grad_bias = sum_of_rows(dy)
-        if need_x:
-            grad_x = images_like(grad_output)
-            if self.of_batch:
-                slope = grad_weight * r / len(dy)
-                blocked_batch_norm.input_gradient(dy, rows, mean, grad_bias / len(dy), slope, scale, out=grad_x)
-            else:
-                array_module(dy).multiply(dy, scale, out=rows_of(grad_x))
+            grad_bias = grad_output.sum(axis=(0, *range(2, grad_output.ndim)))
+        if need_x and self.of_batch:
+            grad_x = self.steps.input_gradient(grad_output, x, mean, slopes, scales)
+        elif need_x:
+            grad_x = grad_output * scales[1].reshape(-1, *(1,) * (grad_output.ndim - 2))
         return (
             grad_x,
             grad_weight if need_weight else None,
@@ -190,6 +197,15 @@ class BatchNorm(Function):
             None,
             None,
         )
+
+
+def fast_steps(x):
+    """The module with BatchNorm's steps for the device of x; None where the plain formulae shall run."""
+    if not x.size:
+        return None
+    if with_kernels(x):
+        return gpu
+    return blocked_batch_norm if in_blocks(x) else None
 
 
 class GroupNorm(Function):

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 
+from minidl.algorithm import with_kernels
 from minidl.backend import array_module, empty, empty_like, memory_order
 from minidl.elementwise import masked, over_images
 from minidl.function import Function
+from minidl.gpu import pooling as gpu
 from minidl.ops.im2col import output_size, taps
 
 
@@ -30,17 +32,23 @@ class MaxPool2d(Function):
         self.x_shape = x.shape
         self.geometry = kernel_size, (OH, OW), stride, padding, dilation
         self.first_tap = kernel_size[0] * kernel_size[1] - 1
-        y = empty_like(x, x.shape[:-2] + (OH, OW))
-        winner = None
-        if return_indices or self.needs_input_grad[0]:
-            winner = array_module(x).empty_like(y, dtype="uint8" if self.first_tap < 256 else "int32")
-
-        over_images(lambda images: self._pool(x[images], y[images], None if winner is None else winner[images]), x)
+        of_tap = "uint8" if self.first_tap < 256 else "int32"
+        self.in_a_kernel = with_kernels(x)  # in backward too: it takes `winner` as it lies
+        if self.in_a_kernel:
+            y, winner = gpu.max_pool(x, self.geometry, of_tap)
+        else:
+            y = empty_like(x, x.shape[:-2] + (OH, OW))
+            winner = empty_like(y, dtype=of_tap) if return_indices or self.needs_input_grad[0] else None
+            over_images(lambda images: self._pool(x[images], y[images], None if winner is None else winner[images]), x)
 
         self.save_for_backward(winner)
         return (y, self._indices(winner)) if return_indices else y
 
     def _pool(self, x, y, winner):
+        """Write the maxima of the windows of x into y and, unless it is None, the tap of each of them into winner.
+
+        A tap (kh, kw) counts as the number first_tap - (kh * KW + kw), first_tap = KH * KW - 1: the last one is 0.
+        """
         xp = array_module(x)
         y[...] = -math.inf
         views = list(taps_of(_columns_apart(x, self.geometry[2]), x.shape[-2:], self.geometry))
@@ -71,11 +79,14 @@ class MaxPool2d(Function):
 
     def backward(self, grad_output, _=None):
         (winner,) = self.saved_tensors
+        if self.in_a_kernel:
+            return gpu.max_unpool(grad_output, winner, self.x_shape, self.geometry)
         grad_x = empty_like(grad_output, self.x_shape)
         over_images(lambda images: self._unpool(grad_output[images], winner[images], grad_x[images]), grad_output)
         return grad_x
 
     def _unpool(self, grad_output, winner, grad_x):
+        """Write into grad_x, for each pixel, the sum of grad_output over the windows that it won; 0 if none."""
         apart = _columns_apart(grad_x, self.geometry[2], copy=False)
         for part in apart:
             part[...] = 0
@@ -119,22 +130,24 @@ class AvgPool2d(Function):
         self.x_shape = x.shape
         self.geometry = kernel_size, (OH, OW), stride, padding, (1, 1)
         if divisor_override is not None:
-            self.count = divisor_override
+            self.count = xp.full((OH, OW), divisor_override, x.dtype)
         else:
             rows, columns = (self._pixels_in_windows(i, count_include_pad) for i in range(2))
             count = [[row * column for column in columns] for row in rows]
             self.count = xp.asarray(count, x.dtype)  # (OH, OW)
 
+        if with_kernels(x):
+            return gpu.avg_pool(x, self.count, self.geometry)
         y = empty_like(x, x.shape[:-2] + (OH, OW))
-
-        def pool(images):
-            y[images] = 0
-            for _, _, windows, pixels in taps(x.shape[-2:], *self.geometry):
-                y[images][windows] += x[images][pixels]
-            y[images] /= self.count
-
-        over_images(pool, x)
+        over_images(lambda images: self._pool(x[images], y[images]), x)
         return y
+
+    def _pool(self, x, y):
+        """Write the mean of each window of x into y: the sum of its pixels / self.count, (OH, OW) or a number."""
+        y[...] = 0
+        for _, _, windows, pixels in taps(self.x_shape[-2:], *self.geometry):
+            y[windows] += x[pixels]
+        y /= self.count
 
     def _pixels_in_windows(self, i, count_include_pad):
         """How many pixels each window spans in one direction: i = 0 for rows, 1 for columns."""
@@ -145,16 +158,18 @@ class AvgPool2d(Function):
         return [min(start + kernel_size, highest) - max(start, lowest) for start in starts]
 
     def backward(self, grad_output):
+        if with_kernels(grad_output):
+            return gpu.avg_unpool(grad_output, self.count, self.x_shape, self.geometry)
         grad_x = empty_like(grad_output, self.x_shape)
-
-        def unpool(images):
-            share = grad_output[images] / self.count
-            grad_x[images] = 0
-            for _, _, windows, pixels in taps(self.x_shape[-2:], *self.geometry):
-                grad_x[images][pixels] += share[windows]
-
-        over_images(unpool, grad_x)
+        over_images(lambda images: self._unpool(grad_output[images], grad_x[images]), grad_x)
         return grad_x
+
+    def _unpool(self, grad_output, grad_x):
+        """Write into grad_x, at each pixel, the sum of grad_output / self.count over the windows that it lies in."""
+        grad_x[...] = 0
+        share = grad_output / self.count
+        for _, _, windows, pixels in taps(self.x_shape[-2:], *self.geometry):
+            grad_x[pixels] += share[windows]
 
 
 def adaptive_windows(image_size, output_size):

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from math import inf
 from typing import Any
 
-from minidl.backend import CPU, array_module, device_of, is_array, transfer
+from minidl.backend import CPU, array_module, device_of, is_array, on_device_of, write
 from minidl.errors import explain
 from minidl.events import observers
 from minidl.grad_mode import enable_grad
@@ -85,7 +85,8 @@ class Optimizer:
                 if param.grad is not None:
                     if observers:
                         self._before_update(param)
-                    self.update(param, param.grad.data, self.state[param], group)
+                    with on_device_of((param.data,)):
+                        self.update(param, param.grad.data, self.state[param], group)
                     mark_changed(param.data)  # a graph that still needs the old values is refused
                     for observer in observers:
                         observer.after_update(self, param)
@@ -110,7 +111,7 @@ class Optimizer:
                     param.grad = None
                 elif param.grad is not None:
                     before_change(param.grad.data)
-                    param.grad.data.fill(0)
+                    write(param.grad.data, 0)
                     mark_changed(param.grad.data)
         for observer in observers:
             observer.after_zero_grad(self)
@@ -238,7 +239,7 @@ def _like(where: str, key: str, value: Any, param: Tensor) -> Any:
         return copy.deepcopy(value)
     if value.shape != param.shape:
         raise ValueError(explain(where, f"the saved {key} has another shape", {"param": param, key: value}))
-    return Tensor(transfer(value.data, param.device).astype(param.dtype))  # astype copies
+    return value.detach().to(param.dtype).clone().to(param.device)
 
 
 def check_setting(optimizer: str, name: str, value: float, below: float = inf, up_to: float = inf) -> None:
@@ -253,10 +254,19 @@ def check_setting(optimizer: str, name: str, value: float, below: float = inf, u
 def buffer(state: dict[str, Any], key: str, param: Tensor, value: float = 0.0) -> Any:
     """The array of `state[key]`, which starts as a tensor like `param` full of `value`.
 
-    ValueError: the parameter has had another shape before.
+    ValueError: the parameter has had another shape before. RuntimeError: it has been on another device.
     """
     if key not in state:
         state[key] = Tensor(array_module(param.data).full_like(param.data, value))
+    if state[key].device != param.device:
+        raise RuntimeError(
+            explain(
+                "step",
+                "Expected all tensors to be on the same device: a parameter has moved since the steps before",
+                {"param": param, key: state[key]},
+                help="move the model first, or go on with a new optimizer: new.load_state_dict(old.state_dict())",
+            )
+        )
     if state[key].shape != param.shape:
         raise ValueError(
             explain(

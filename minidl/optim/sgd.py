@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from minidl.algorithm import with_kernels
 from minidl.errors import explain
+from minidl.gpu.elementwise import sgd_step
 from minidl.optim.optimizer import Optimizer, blocks, buffer, check_setting, descent
 from minidl.tensor import Tensor
 
@@ -54,6 +56,8 @@ class SGD(Optimizer):
         lr, momentum, nesterov = group["lr"], group["momentum"], group["nesterov"]
         fresh = 1 - group["dampening"] if "momentum_buffer" in state else 1
         velocity = buffer(state, "momentum_buffer", param) if momentum else None
+        if with_kernels(param.data) and sgd_step(param.data, grad, velocity, fresh, group):
+            return
         for p, g, v in blocks(param.data, grad, velocity):
             g = descent(p, g, group)
             if momentum:

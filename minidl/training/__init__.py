@@ -14,5 +14,6 @@ from minidl.training.lock import locked
 from minidl.training.loop import Observer, Position, Training
 from minidl.training.metrics import Evaluation, accuracy, confusion_matrix, evaluate, predict
 from minidl.training.run_folder import RunFolder
+from minidl.training.sharded import ShardedTraining
 from minidl.training.signals import stop_at_signals
 from minidl.training.watch import Watch

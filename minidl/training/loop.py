@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy
 
-from minidl.backend import default_generator
+from minidl.backend import default_generator, on_device_of
 from minidl.data import DataLoader
 from minidl.errors import explain
 from minidl.nn import Module
@@ -24,7 +24,7 @@ from minidl.optim import Optimizer
 from minidl.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from minidl.tensor import Tensor
 from minidl.training.history import History
-from minidl.training.metrics import Loss, device_of, evaluate
+from minidl.training.metrics import Evaluation, Loss, device_of, evaluate
 from minidl.training.nonfinite import where_it_began
 
 
@@ -67,6 +67,8 @@ class Training:
     ValueError: another `schedule_by`, or ReduceLROnPlateau by step.
     """
 
+    test_may_break_off = True  # a signal need not wait for its end
+
     def __init__(
         self,
         model: Module,
@@ -101,7 +103,7 @@ class Training:
 
     def run(self, *observers: Observer) -> History:
         """Go on until the end, or until `stop` is set. FloatingPointError: the loss or a gradient is not finite."""
-        while not self.finished and not self.stop:
+        while not self.finished and not self.should_stop():
             self.model.train()
             clock = perf_counter()
             for inputs, labels in self.batches():
@@ -109,7 +111,7 @@ class Training:
                 self.position.seconds += perf_counter() - clock
                 for observer in observers:
                     observer.step(self)
-                if self.stop:
+                if self.should_stop():
                     return self.history
                 if self.out_of_steps:
                     break
@@ -126,10 +128,12 @@ class Training:
         # What overflows reaches the loss, which is checked: NumPy's warnings before that only hide the message.
         with numpy.errstate(over="ignore", invalid="ignore", divide="ignore"):
             self.optimizer.zero_grad()
-            scores = self.model(inputs)
+            scores = self.scores_of(inputs)
             loss = self.loss_fn(scores, labels)
-            loss.backward()
-            self.loss = loss.item()  # waits for the device, once in a step
+            self.backward(loss, len(labels))
+            first = scores[0] if isinstance(scores, tuple) else scores  # others: of auxiliary classifiers
+            right = (first.argmax(dim=1) == labels).sum()
+            self.loss, right, count = self.result_of(loss, right, len(labels))
             if not (math.isfinite(self.loss) and self._gradients_are_finite()):
                 default_generator.set_state(random)  # the same dropout once more
                 raise FloatingPointError(self._diverged(inputs, labels))
@@ -137,14 +141,37 @@ class Training:
         if self.scheduler is not None and self.schedule_by == "step":
             self.scheduler.step()
 
-        scores = scores[0] if isinstance(scores, tuple) else scores  # others: of auxiliary classifiers
-        self.num_scores = scores.shape[1]
-        self._correct += (scores.argmax(dim=1) == labels).sum().data
+        self.num_scores = first.shape[1]
+        with on_device_of((right,)):
+            self._correct += right
         now = self.position
         now.batch += 1
         now.step += 1
-        now.loss_sum += self.loss * len(labels)
-        now.count += len(labels)
+        now.loss_sum += self.loss * count
+        now.count += count
+
+    # What a training on many processes does otherwise: see sharded.py.
+
+    def scores_of(self, inputs: Tensor) -> Any:
+        return self.model(inputs)
+
+    def backward(self, loss: Tensor, count: int) -> None:
+        loss.backward()
+
+    def result_of(self, loss: Tensor, right: Tensor, count: int) -> tuple[float, Any, int]:
+        """Of a batch: its loss, how many images were right (on the device), and how many there were."""
+        return loss.item(), right.data, count  # waits for the device, once in a step
+
+    def should_stop(self) -> bool:
+        return self.stop
+
+    def test(self) -> Evaluation:
+        """How good the model is on the test images, with the loss."""
+        return evaluate(self.model, self.test_loader, self.loss_fn)
+
+    def where_it_began(self, inputs: Tensor, labels: Tensor) -> str:
+        """A sentence about the first nan or infinity of the step that was not taken."""
+        return where_it_began(self.model, self.loss_fn, inputs, labels)
 
     def batches(self) -> Iterator[Any]:
         """Those of the epoch under way that are not done."""
@@ -159,8 +186,9 @@ class Training:
 
     def end_epoch(self) -> None:
         """Test, write down, and turn to the next epoch."""
-        self.testing = True  # nothing changes meanwhile, so it may be broken off: the flag stays then
-        tested = evaluate(self.model, self.test_loader, self.loss_fn)
+        # Nothing changes meanwhile, so a test may be broken off, and the flag stays then.
+        self.testing = self.test_may_break_off
+        tested = self.test()
         self.testing = False
         now = self.sums()
         self.history.train_loss.append(now.loss_sum / max(now.count, 1))
@@ -224,13 +252,15 @@ class Training:
     # -------------------------------------------------------------------------------------------- what goes wrong
 
     def _gradients_are_finite(self) -> bool:
-        """One number for all of them: a sum is not finite where one of its terms is not."""
-        total: Any = 0.0
+        """One number for all of a device: a sum is not finite where one of its terms is not."""
+        totals: dict[Any, Any] = {}
         for group in self.optimizer.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    total = total + parameter.grad.data.sum()
-        return math.isfinite(float(total))
+                    gradient, place = parameter.grad.data, parameter.grad.device
+                    with on_device_of((gradient,)):
+                        totals[place] = totals.get(place, 0.0) + gradient.sum()
+        return all(math.isfinite(float(total)) for total in totals.values())
 
     def _diverged(self, inputs: Tensor, labels: Tensor) -> str:
         """What to say about a loss or a gradient that is not finite, and where it began."""
@@ -239,6 +269,6 @@ class Training:
         rates = ", ".join(f"{group['lr']:g}" for group in self.optimizer.param_groups)
         return explain(
             "fit",
-            f"{what} {title}: training cannot go on\n  {where_it_began(self.model, self.loss_fn, inputs, labels)}",
+            f"{what} {title}: training cannot go on\n  {self.where_it_began(inputs, labels)}",
             help=f"lower the learning rate (lr is {rates}); if it is so in the first batch, look for nan in the inputs",
         )

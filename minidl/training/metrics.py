@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from minidl.backend import CPU, array_module
+from minidl.backend import CPU, array_module, on_device_of
 from minidl.errors import explain
 from minidl.grad_mode import no_grad
 from minidl.nn import Module
@@ -47,7 +47,8 @@ def predict(model: Module, loader: Iterable) -> tuple[Tensor, Tensor]:
             )
         )
     xp = array_module(scores[0])
-    return Tensor(xp.concatenate(scores)), Tensor(xp.concatenate(labels))
+    with on_device_of(scores):
+        return Tensor(xp.concatenate(scores)), Tensor(xp.concatenate(labels))
 
 
 def evaluate(model: Module, loader: Iterable, loss_fn: Loss | None = None) -> Evaluation:

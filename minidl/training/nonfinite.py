@@ -6,12 +6,16 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from minidl import engine
-from minidl.backend import array_module, is_array
+from minidl.backend import array_module, is_array, on_device_of
+from minidl.creation import ones_like
 from minidl.errors import describe
 from minidl.function import Function
+from minidl.functional.arithmetic import isfinite
 from minidl.inspect.trace import Call, Operation, trace
 from minidl.nn import Module
 from minidl.tensor import Tensor
+
+NOT_FOUND = "the same step once more gives finite numbers: it is not reproducible"
 
 
 def where_it_began(model: Module, loss_fn: Callable[[Any, Tensor], Tensor], inputs: Tensor, labels: Tensor) -> str:
@@ -20,7 +24,7 @@ def where_it_began(model: Module, loss_fn: Callable[[Any, Tensor], Tensor], inpu
     The random numbers must stand where they stood before the step; the model is afterwards as it was.
     """
     if not is_finite(inputs.data):
-        count = int((~array_module(inputs.data).isfinite(inputs.data)).sum())
+        count = inputs.numel() - int(isfinite(inputs).sum().item())
         return f"the inputs are not finite: {count} of the {inputs.numel():,} numbers of {describe(inputs)}"
     for name, parameter in model.named_parameters():  # not the running statistics: the step has changed them already
         if not is_finite(parameter.data):
@@ -37,12 +41,15 @@ def where_it_began(model: Module, loss_fn: Callable[[Any, Tensor], Tensor], inpu
         if event == "after" and not all(is_finite(gradient) for gradient in gradients):
             shapes = ", ".join(describe(gradient) for gradient in gradients if is_array(gradient))
             return f"it began in the backward pass of {_named(paths.get(node, ''))}{node.name()}, gradients {shapes}"
-    return "the same step once more gives finite numbers: it is not reproducible"
+    return NOT_FOUND
 
 
 def is_finite(array: Any) -> bool:
     """False where a number of `array` is nan or infinite; what holds no such numbers is finite."""
-    return not is_array(array) or array.dtype.kind != "f" or bool(array_module(array).isfinite(array).all())
+    if not is_array(array) or array.dtype.kind != "f":
+        return True
+    with on_device_of((array,)):
+        return bool(array_module(array).isfinite(array).all())
 
 
 class _Recorded(Module):
@@ -66,7 +73,7 @@ class _Recorded(Module):
 
     @property
     def one(self) -> Any:
-        return array_module(self.loss.data).ones_like(self.loss.data)
+        return ones_like(self.loss).data
 
 
 def _operations(call: Call, root: str) -> Iterable[tuple[str, Operation]]:

@@ -26,8 +26,10 @@ class Stopped:
 
 
 @contextmanager
-def stop_at_signals(training: Training) -> Iterator[Stopped]:
+def stop_at_signals(training: Training, say: bool = True) -> Iterator[Stopped]:
     """Inside, a signal sets `training.stop`; a second one, or one during a test, is a KeyboardInterrupt at once.
+
+    say     whether the user is told that it was heard
 
     A test changes nothing, so a checkpoint after it was broken off is the one before it. Only the main thread hears of
     signals: elsewhere nothing is changed. Nor is it for a signal that is ignored: `nohup`, or a script's background.
@@ -40,7 +42,8 @@ def stop_at_signals(training: Training) -> Iterator[Stopped]:
         if again or training.testing:
             raise KeyboardInterrupt
         with suppress(OSError):
-            os.write(2, HEARD)  # not print, in the middle of which the signal may have come
+            if say:
+                os.write(2, HEARD)  # not print, in the middle of which the signal may have come
 
     if threading.current_thread() is not threading.main_thread():
         yield stopped

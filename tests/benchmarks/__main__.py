@@ -4,7 +4,8 @@
     python -m tests.benchmarks --pairs 3                  the same, quicker and rougher
     python -m tests.benchmarks networks --only lenet5     one part, as python -m tests.benchmarks.networks would
 
-Parts: networks, operations, memory, tiny_ops, startup, scaling, peers.
+Parts: networks, operations, memory, tiny_ops, startup, scaling, debugger, peers; distributed (only by its name: it
+needs MPI).
 """
 
 import argparse
@@ -12,11 +13,11 @@ import importlib
 import sys
 from pathlib import Path
 
-from tests.benchmarks import memory, networks, operations, scaling, startup, tiny_ops
+from tests.benchmarks import debugger, memory, networks, operations, scaling, startup, tiny_ops
 from tests.benchmarks.machine import description
 from tests.benchmarks.plots import Bars, ratio_figure, scaling_figure
 
-PARTS = ("networks", "operations", "memory", "tiny_ops", "startup", "scaling", "peers")
+PARTS = ("networks", "operations", "memory", "tiny_ops", "startup", "scaling", "debugger", "peers", "distributed")
 
 
 def networks_picture(rows, note):
@@ -59,6 +60,7 @@ def everything(pairs):
     yield "Operations", operations.table(rows), "operations.png", operations_picture(rows, machine)
     yield "A chain of tiny operations", tiny_ops.table(tiny_ops.measure()), None, None
     yield "Start-up", startup.table(startup.measure()), None, None
+    yield "The debugger", debugger.table(list(debugger.measure(pairs))), None, None
     lines = scaling.measure(min(pairs, 3))
     words = "\n\n".join(f"{line.title}:\n\n{scaling.table(line)}" for line in lines)
     yield "Batch and depth", words, "scaling.png", scaling_figure(lines, machine)
@@ -70,7 +72,7 @@ def main():
         sys.argv[0] = f"python -m tests.benchmarks.{part}"
         importlib.import_module(f"tests.benchmarks.{part}").main()
         return
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=f"All of {', '.join(PARTS[:-1])}.")
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=f"All of {', '.join(PARTS[:-2])}.")
     parser.add_argument("--out", type=Path, default=Path("out", "benchmarks"), metavar="FOLDER")
     parser.add_argument("--pairs", type=int, default=5)
     arguments = parser.parse_args()

@@ -56,10 +56,10 @@ def loss_of(library, outputs, labels):
     return cross_entropy(outputs, labels)
 
 
-def train_step(library, stem, network, shape, classes):
+def train_step(library, stem, network, shape, classes, device="cpu"):
     """zero_grad, forward, cross-entropy, backward, SGD with momentum and weight decay. Returns the loss."""
-    model = draw_weights(library, getattr(architecture(library, stem), network)(num_classes=classes))
-    images, labels = batch(library, shape, classes)
+    model = draw_weights(library, getattr(architecture(library, stem), network)(num_classes=classes)).to(device)
+    images, labels = (tensor.to(device) for tensor in batch(library, shape, classes))
     optim = importlib.import_module(f"{library.__name__}.optim")
     optimizer = optim.SGD(model.train().parameters(), lr=1e-3, momentum=0.9, weight_decay=1e-4)
 

@@ -31,34 +31,34 @@ function pictureOf(card, side, step) {
   const width = flat ? room / 2 - 72 : Math.max(180, Math.min(340, room * 0.25));
   const picture = (card.picture = new Picture(tensor, width, width));
   const { plan, canvas } = picture;
-  const isSummed = side === "gives" && step.window && step.window.y === card.index;
+  card.explain = explanation(card, side, step);
   const what = { maps: "channels", filters: "kernels" }[tensor.data.kind];
   const parts = [];
-  if (what) parts.push(tensor.data.kind === "maps" && tensor.shape.length === 4 && tensor.shape[0] > 1 ? "image 0" : "", plan.planes < plan.of ? `${plan.planes} of ${plan.of} ${what}` : plan.of > 1 ? `${plan.of} ${what}` : "");
+  if (what) parts.push(tensor.data.kind === "maps" && tensor.shape.length === 4 && tensor.shape[0] > 1 ? `image ${imageOf(tensor)}` : "", plan.planes < plan.of ? `${plan.planes} of ${plan.of} ${what}` : plan.of > 1 ? `${plan.of} ${what}` : "");
   if (tensor.data.every.some((every) => every > 1)) parts.push(`one value in ${Math.max(...tensor.data.every)}`);
   canvas.tabIndex = 0;
   canvas.setAttribute("role", "application"); // so that screen readers leave the arrow keys to it
   canvas.setAttribute("aria-roledescription", "picture of values");
-  canvas.setAttribute("aria-label", `${card.role}, ${shapeWords(tensor.shape)}. Arrow keys read single values${isSummed ? ", Enter shows how one was summed" : ""}.`);
+  canvas.setAttribute("aria-label", `${card.role}, ${shapeWords(tensor.shape)}. Arrow keys read single values${card.explain ? `, Enter shows ${card.explain.words}` : ""}.`);
   const isTooLarge = side === "gives" && step.op === "Conv2d" && step.phase === "forward" && !step.window;
-  const hint = isSummed ? element("span", { className: "hint" }, "click a pixel: its sum") : isTooLarge ? element("span", {}, "too large here for the sums of single values") : null;
-  new Reader(card, isSummed);
-  return element("figure", {}, canvas, element("figcaption", {}, element("span", {}, parts.filter(Boolean).join(", ")), hint));
+  const hint = card.explain?.hint ? element("span", { className: "hint" }, card.explain.hint) : isTooLarge ? element("span", {}, "too large here for the sums of single values") : null;
+  new Reader(card);
+  return element("figure", {}, canvas, element("figcaption", {}, parts.some(Boolean) ? element("span", {}, parts.filter(Boolean).join(", ")) : null, hint));
 }
 
 function statistics(tensor) {
   const { stats } = tensor;
-  const row = (name, value, kind = "") => [element("dt", {}, name), element("dd", { className: kind }, value)];
+  const row = (name, value, kind = "") => element("div", {}, element("dt", {}, name), element("dd", { className: kind }, value));
   const list = element("dl", { className: "stats" });
   const root = element("div", { className: "facts" });
   if (tensor.histogram) {
     root.append(histogram(tensor.histogram), element("div", { className: "axis", "aria-hidden": "true" }, element("span", {}, number(stats.low)), element("span", {}, number(stats.high))));
   }
   if (tensor.value === undefined) {
-    list.append(...row("mean", number(stats.mean)), ...row("std", number(stats.std)), ...row("least", number(stats.low)), ...row("most", number(stats.high)), ...row("zeros", percent(stats.zero)));
+    list.append(row("mean", number(stats.mean)), row("std", number(stats.std)), row("least", number(stats.low)), row("most", number(stats.high)), row("zeros", percent(stats.zero)));
   }
-  if (stats.nan) list.append(...row("NaN", stats.nan.toLocaleString("en"), "bad"));
-  if (stats.inf) list.append(...row("infinite", stats.inf.toLocaleString("en"), "bad"));
+  if (stats.nan) list.append(row("NaN", stats.nan.toLocaleString("en"), "bad"));
+  if (stats.inf) list.append(row("infinite", stats.inf.toLocaleString("en"), "bad"));
   root.append(list);
   return root;
 }
@@ -84,10 +84,19 @@ function links(card, step) {
   return element("footer", { className: "links" }, ...all);
 }
 
-/** Reads single values of a card's picture, with the pointer or with keys; and asks for the sum of one. */
+/** How one value of a card's picture came about, if that can be shown: {words, hint, light(cell, stays)}. */
+function explanation(card, side, step) {
+  if (step.window && side === "gives" && step.window.y === card.index) return { words: "how it was computed", hint: HINTS[step.window.kind], light: lightUp };
+  const parameter = step.update?.parameters.find((each) => Object.values(each).includes(card.index));
+  if (!parameter || !card.picture) return null;
+  return { words: "its update", hint: side === "gives" && parameter.new_param === card.index ? "click a value: its update" : "",
+    light: (cell, stays) => lightUpdate(parameter, cell && card.picture.plan.index(cell.plane, cell.i, cell.j), stays) };
+}
+
+/** Reads single values of a card's picture, with the pointer or with keys; and asks how one came about. */
 class Reader {
-  constructor(card, isSummed) {
-    Object.assign(this, { card, isSummed, cell: { plane: 0, i: 0, j: 0 } });
+  constructor(card) {
+    Object.assign(this, { card, cell: { plane: 0, i: 0, j: 0 } });
     const { canvas } = card.picture;
     canvas.addEventListener("pointermove", (event) => this.point(event));
     canvas.addEventListener("pointerleave", () => this.leave());
@@ -101,7 +110,7 @@ class Reader {
     const cell = this.card.picture.cell(event.offsetX, event.offsetY);
     if (!cell) return this.leave();
     this.note(cell, event.clientX, event.clientY);
-    if (this.isSummed) lightUp(cell, false);
+    this.card.explain?.light(cell, false);
   }
 
   note(cell, x, y) {
@@ -115,7 +124,7 @@ class Reader {
 
   leave() {
     byId("reading").hidden = true;
-    if (this.isSummed) lightUp(null, false);
+    if (this.card.explain) this.card.explain.light(null, false);
     else this.mark([]);
   }
 
@@ -125,16 +134,16 @@ class Reader {
   }
 
   choose(cell) {
-    if (cell && this.isSummed) {
+    if (cell && this.card.explain) {
       this.cell = cell;
-      lightUp(cell, true);
+      this.card.explain.light(cell, true);
     }
   }
 
   /** Show and say the value that the keys have come to. */
   read() {
     const { picture, role } = this.card;
-    if (this.isSummed) lightUp(this.cell, false);
+    if (this.card.explain) this.card.explain.light(this.cell, false);
     else this.mark([this.cell]);
     const [x, y] = picture.origin(this.cell.plane);
     const box = picture.canvas.getBoundingClientRect();
@@ -150,8 +159,8 @@ class Reader {
       const [axis, by, size] = moves[event.key];
       this.cell = { ...this.cell, [axis]: Math.max(0, Math.min(size - 1, this.cell[axis] + by)) };
       this.read();
-    } else if (event.key === "Enter" && this.isSummed) this.choose(this.cell);
-    else if (event.key === "Escape" && this.isSummed) lightUp(null, true);
+    } else if (event.key === "Enter" && this.card.explain) this.choose(this.cell);
+    else if (event.key === "Escape" && this.card.explain) this.card.explain.light(null, true);
     else return;
     event.preventDefault();
     event.stopPropagation();

@@ -19,8 +19,14 @@ A step is an operation forward or backward, or the update of a module's paramete
     ms          how long it took, null if nobody knows
     source      {place, line}: the line that called it, in the user's code or in architectures/; null if there is none
     takes, gives    [{role, tensor}]: x, weight, ...; numbers of tensors
-    window      of a convolution whose sums can be shown: the tensors x, weight, bias (or null), y, and stride, padding
-                (top, left), dilation, groups; else null
+    window      where the numbers behind one value can be shown, what they are (window.js); else null:
+                kind        "conv", "max", "mean", "adaptive"; of the gradient of the input "conv_input", "max_input",
+                            "mean_input"
+                x, y        the tensors that it looks at, and that the value stands in; of conv and conv_input also
+                            weight, of conv also bias (or null); of the gradient of a pooling also source, its input
+                stride, padding ([[top, bottom], [left, right]]), dilation, groups, kernel, count: as far as it has such
+    update      of an update: {settings, parameters}; of each parameter the tensors param, grad and the state of the
+                optimizer by their names, and new_param, ... after it. Else null
 
 A tensor, as it was at one time:
 
@@ -50,6 +56,8 @@ from minidl.debug.page.pictures import Pictures
 from minidl.debug.page.words import formula, settings
 from minidl.debug.tape import Event, Tape, Value
 
+SETTINGS = ("kernel", "stride", "padding", "dilation", "groups", "count")  # what a window is described by
+
 
 def document(tape: Tape, title: str, facts: Iterable[tuple[str, str]] = (), at: int | None = None) -> dict[str, Any]:
     """The document of a tape, which opens at an event."""
@@ -71,7 +79,10 @@ class _Document:
         self.notes: dict[Value, str] = {}
         self.same: dict[Value, Value] = {}  # for a Value another one, which is the same array and is shown instead
         self.kernels: set[Value] = set()  # weights of four dimensions, and their gradients: no images
-        self.exact: dict[Value, None] = {}  # those whose every number is needed, for the sums of a convolution
+        self.exact: dict[Value, None] = {}  # those whose every number is needed, for the sums behind single values
+        self.wished: dict[Value, None] = {}  # the same, where there is still room
+        self.updated: set[Value] = set()  # whose numbers must be exact, where there are such, for those of an update
+        self.places: dict[str, dict[int, list[int]]] = {"gives": {}, "takes": {}}  # of a tensor the steps
         self.step_of: dict[int, int] = {}  # from the number of an event
 
     def build(self, title: str, facts: Iterable[tuple[str, str]], at: int | None) -> dict[str, Any]:
@@ -83,11 +94,17 @@ class _Document:
             elif event.kind == "after" and event.within is None and event.phase == "backward":
                 self.backward(event)
         self.updates()
-        pictures = Pictures(list(self.numbers), list(self.exact), self.kernels)
+        pictures = Pictures(list(self.numbers), list(self.exact), list(self.wished), self.updated, self.kernels)
         for step in self.steps:  # what turned out to be too large has no sums
             window = step["window"]
-            if window and not all(value is None or pictures.is_whole(value) for value in window.pop("values")):
+            if window and not all(map(pictures.is_whole, window.pop("values"))):
                 step["window"] = None
+            if step["update"] and not pictures.updates:
+                step["update"] = None
+        for side in ("gives", "takes"):
+            for number, step in enumerate(self.steps):
+                for part in step[side]:
+                    self.places[side].setdefault(part["tensor"], []).append(number)
         return {
             "title": title,
             "facts": [[name, value] for name, value in facts],
@@ -128,11 +145,11 @@ class _Document:
                 self.added.setdefault(value, []).append(gradient)
                 if value in self.kernels:
                     self.kernels.add(gradient)
-        names = ["grad_output"] if len(event.incoming) == 1 else [f"grad_output{i}" for i in range(len(event.incoming))]
-        takes = self.parts(names, event.incoming)
+        arrived = {f"grad_output{i}": value for i, value in enumerate(event.arrived) if value is not None}
+        takes = self.parts(arrived if len(arrived) > 1 else ["grad_output"], list(arrived.values()))
         takes += self.parts(event.names, self.saved_inputs(event))
         gives = self.parts([f"grad_{name}" for name in event.names], event.produced)
-        self.step(event, takes, gives)
+        self.step(event, takes, gives, self.window_of_gradient(event))
 
     def once(self, gradient: Value, others: Sequence[Value | None]) -> Value:
         """An operation may hand on an array that it was given, and to several inputs: that is one tensor."""
@@ -168,7 +185,7 @@ class _Document:
                 elif event.kind == "after" and event.call in before:
                     modules.setdefault(event.parameter.rpartition(".")[0], []).append((before[event.call], event))
         for path, pairs in modules.items():
-            takes, gives = [], []
+            takes, gives, parameters = [], [], []
             for old, new in pairs:
                 name = new.parameter.rpartition(".")[2]
                 takes += self.parts([_role(name, each) for each in old.names], old.inputs)
@@ -178,15 +195,24 @@ class _Document:
                 gradient = self.same.get(values[1], values[1])
                 self.gradients.setdefault(values[0], gradient)
                 self.of.setdefault(gradient, values[0])
+                self.updated |= {self.same.get(value, value) for value in values}
+                named = (*zip(old.names, old.inputs, strict=False), *zip(new.output_names, new.outputs, strict=False))
+                parameters.append({name: self.number(value) for name, value in named})
+            options = {name: value for name, value in pairs[0][1].options.items() if _is_number(value)}
             self.step(pairs[-1][1], takes, gives, path=path, ms=1000 * sum(new.seconds for _, new in pairs))
+            self.steps[-1]["update"] = {"settings": options, "parameters": parameters}
 
-    def parts(self, names: Sequence[str], values: Sequence[Any]) -> list[dict[str, Any]]:
-        """What a step takes or gives: the Values among these, numbered."""
-        return [
-            {"role": name, "tensor": self.numbers.setdefault(self.same.get(value, value), len(self.numbers))}
-            for name, value in zip(names, values, strict=False)
-            if isinstance(value, Value)
-        ]
+    def number(self, value: Value) -> int:
+        """Of a tensor in the document."""
+        return self.numbers.setdefault(self.same.get(value, value), len(self.numbers))
+
+    def parts(self, names: Iterable[str], values: Sequence[Any]) -> list[dict[str, Any]]:
+        """What a step takes or gives: the Values among these, numbered; the roles of one that has several together."""
+        roles: dict[int, list[str]] = {}
+        for name, value in zip(names, values, strict=False):
+            if isinstance(value, Value):
+                roles.setdefault(self.number(value), []).append(name)
+        return [{"role": ", ".join(names), "tensor": number} for number, names in roles.items()]
 
     def step(
         self,
@@ -207,34 +233,56 @@ class _Document:
                 "op": event.operation,
                 "path": event.path if path is None else path,
                 "node": self.network.node_of(event) if path is None else self.network.layer(path),
-                "settings": settings(event.options),
+                "settings": settings({name: value for name, value in event.options.items() if _is_told(event, value)}),
                 "ms": round(1000 * event.seconds if ms is None else ms, 4),
                 "source": {"place": source.name, "line": source.text} if source and source.text else None,
                 "takes": takes,
                 "gives": gives,
                 "window": window,
+                "update": None,
             }
         )
 
     def window(self, event: Event) -> dict[str, Any] | None:
-        """Of a convolution: what its sums are made of."""
-        if event.type is not ops.Conv2d or len(event.inputs) < 3 or not event.outputs:
+        """Of a convolution or pooling: what one value of its output is made of."""
+        if not event.outputs or event.type not in (ops.Conv2d, ops.MaxPool2d, ops.AvgPool2d, ops.AdaptiveAvgPool2d):
             return None
-        x, weight, bias = event.inputs[:3]
         y, options = event.outputs[0], event.options
-        values = [x, weight, bias, y]
-        if not all(isinstance(value, Value) and value.array is not None for value in values if value is not None):
+        if event.type is ops.Conv2d:
+            x, weight, bias = event.inputs[:3]
+            self.kernels.add(weight)  # also one that is no parameter
+            return self.looking("conv", {"x": x, "weight": weight, "bias": bias, "y": y}, self.exact, options)
+        tensors = {"x": event.inputs[0], "y": y}
+        if event.type is ops.AdaptiveAvgPool2d:
+            return self.looking("adaptive", tensors, self.exact, {})
+        kind = "max" if event.type is ops.MaxPool2d else "mean"
+        return self.looking(kind, tensors, self.exact, _of_pooling(options))
+
+    def window_of_gradient(self, event: Event) -> dict[str, Any] | None:
+        """Of the backward of a convolution or pooling: what one value of the gradient of its input is made of."""
+        if event.type not in (ops.Conv2d, ops.MaxPool2d, ops.AvgPool2d) or event.produced[0] is None:
             return None
-        self.exact |= dict.fromkeys(value for value in values if value is not None)
-        top, left = (sides[0] for sides in options["padding"])
-        return {
-            **{name: None if v is None else self.numbers[v] for name, v in zip(("x", "weight", "bias", "y"), values)},  # noqa: B905 (of four)
-            "stride": options["stride"],
-            "padding": [top, left],
-            "dilation": options["dilation"],
-            "groups": options["groups"],
-            "values": values,
-        }
+        tensors = {"x": event.incoming[0], "y": event.produced[0]}
+        if event.type is ops.Conv2d:
+            tensors["weight"] = event.inputs[1]
+            return self.looking("conv_input", tensors, self.wished, event.options)
+        tensors["source"] = event.inputs[0]
+        kind = "max_input" if event.type is ops.MaxPool2d else "mean_input"
+        return self.looking(kind, tensors, self.wished, _of_pooling(event.options))
+
+    def looking(
+        self, kind: str, tensors: dict[str, Any], wanted: dict[Value, None], options: dict[str, Any]
+    ) -> dict[str, Any] | None:
+        """A window on these tensors, whose numbers are wanted; None where they were not kept, or are no images."""
+        values = [self.same.get(value, value) for value in tensors.values() if value is not None]
+        if any(
+            not isinstance(value, Value) or value.array is None or len(value.shape) not in (1, 4) for value in values
+        ):
+            return None
+        wanted |= dict.fromkeys(values)
+        settings = {name: options[name] for name in SETTINGS if name in options}
+        named = {name: None if value is None else self.number(value) for name, value in tensors.items()}
+        return {"kind": kind, **named, **settings, "values": values}
 
     def phases(self) -> list[dict[str, Any]]:
         phases = []
@@ -248,9 +296,7 @@ class _Document:
     # ------------------------------------------------------------------------------------------------------- tensors
 
     def tensor(self, value: Value, pictures: Pictures) -> dict[str, Any]:
-        number = self.numbers[value]
-        made = [k for k, step in enumerate(self.steps) if any(part["tensor"] == number for part in step["gives"])]
-        used = [k for k, step in enumerate(self.steps) if any(part["tensor"] == number for part in step["takes"])]
+        made, used = (self.places[side].get(self.numbers[value], []) for side in ("gives", "takes"))
         gradient = self.gradients.get(value)
         of = self.of.get(value)
         return {
@@ -266,8 +312,24 @@ class _Document:
         }
 
 
+def _of_pooling(options: dict[str, Any]) -> dict[str, Any]:
+    """Its settings, and what its mean is divided by: a number, "all" that the window spans, "inside" of the image."""
+    count = options.get("divisor_override") or ("all" if options.get("count_include_pad") else "inside")
+    return {**options, "kernel": options["kernel_size"], "count": count}
+
+
 def _is_same(a: Value, b: Value) -> bool:
     return a.array is not None and a.array is b.array
+
+
+def _is_number(value: Any) -> bool:
+    """Also of a pair of numbers, as Adam's betas."""
+    return isinstance(value, (bool, int, float)) or (isinstance(value, tuple) and all(map(_is_number, value)))
+
+
+def _is_told(event: Event, value: Any) -> bool:
+    """Is this setting worth a word? Not where it says that something is not done."""
+    return not (value is None or value is False or (event.phase == "update" and value == 0))
 
 
 def _role(parameter: str, name: str) -> str:

@@ -108,6 +108,8 @@ class Graph {
     const seen = [...graph.boxes.filter((box) => this.isSeen(box)), ...graph.frames.filter((frame) => this.isSeen(frame)).map((frame) => this.extent(frame))];
     const left = Math.min(...seen.map((item) => item.x)) - EDGE, width = Math.max(...seen.map((item) => item.x + item.width)) + EDGE - left;
     const svg = svgElement("svg", { viewBox: `${left} ${-EDGE} ${width} ${y(graph.height) + 2 * EDGE}`, role: "tree", "aria-label": "Modules and operations" });
+    this.widest = Math.max(this.widest ?? 0, width * 0.8); // the place grows with it, as far as it may, and stays so
+    document.body.style.setProperty("--graph", `calc(${this.widest.toFixed()}px + 1.8rem)`);
     svg.style.width = `max(${(width * 0.8).toFixed()}px, min(100%, ${(width / 12).toFixed(2)}rem))`;
     const level = (parent, depth) => [
       ...graph.lines.filter((line) => line.parent === parent).map((line) => this.line(line, y)),

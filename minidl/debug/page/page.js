@@ -3,7 +3,8 @@
 
 const last = page.steps.length - 1;
 const isAlone = location.protocol !== "about:"; // in the frame of a notebook it has no address of its own
-const state = { step: 0, cards: [] };
+const images = Math.max(...page.tensors.map(({ data }) => (data?.kind === "maps" ? data.shape[0] : 1))); // of the batch
+const state = { step: 0, image: 0, cards: [], updated: null };
 const graph = new Graph(page.graph, byId("graph"), chooseNode);
 
 /** Show a step. jump: the browser's "back" returns to where one was. tensor: the card to bring forward. */
@@ -92,9 +93,38 @@ function showStep(step, phase) {
   };
   root.replaceChildren(head, rule, source);
   const columns = element("div", { className: "columns" });
-  root.append(columns, element("section", { id: "sum", hidden: true, "aria-label": "The sum behind one value" }));
+  const one = element("section", { id: "sum", hidden: true, "aria-label": "Behind one value" });
+  root.append(...(step.update ? [one, columns] : [columns, one]));
   columns.append(column("takes", step.phase === "update" ? "before" : "takes"), column("gives", step.phase === "update" ? "after" : "gives"));
+  state.updated = null;
+  if (step.update) lightUpdate(step.update.parameters[0], null, true);
   root.scrollTop = 0;
+}
+
+/** Show another image of the batch, at the same step and place. */
+function goImage(image) {
+  state.image = (image + images) % images;
+  for (const button of byId("images").children) {
+    const isChosen = +button.dataset.image === state.image;
+    button.setAttribute("aria-checked", isChosen);
+    button.tabIndex = isChosen ? 0 : -1;
+  }
+  const top = byId("step").scrollTop, cell = chosen;
+  showStep(page.steps[state.step], page.phases.find((each) => each.name === page.steps[state.step].phase));
+  byId("step").scrollTop = top;
+  if (cell) lightUp(cell, true);
+  say(`image ${state.image}`);
+}
+
+/** A button for each image that the network was given, with the image on it. */
+function imageButtons() {
+  const input = page.steps[0].takes.map(({ tensor }) => page.tensors[tensor]).find(({ data }) => data?.kind === "maps");
+  return range(0, images).map((image) => {
+    const button = element("button", { type: "button", role: "radio", "aria-label": `image ${image}`, title: `Image ${image} of the batch (i)`, onclick: () => goImage(image) },
+      input && input.data.shape[0] === images ? thumbnail(input, image) : String(image));
+    button.dataset.image = image;
+    return button;
+  });
 }
 
 // -------------------------------------------------------------------------------------------------------------- once
@@ -126,6 +156,9 @@ function setTheme(choice) {
   byId("theme").textContent = theme() === "dark" ? "Light" : "Dark";
   byId("theme").setAttribute("aria-label", `${theme() === "dark" ? "Light" : "Dark"} colours`);
   for (const card of state.cards) card.picture?.draw();
+  byId("images").replaceChildren(...(images > 1 ? imageButtons() : []));
+  byId("images").hidden = images === 1;
+  if (images > 1) goImage(state.image);
   if (chosen) showSum(page.steps[state.step], chosen);
 }
 
@@ -141,7 +174,8 @@ const KEYS = {
   u: () => choosePhase("update"),
   n: () => byId("graph").querySelector("[tabindex='0']")?.focus(),
   t: () => state.cards[0]?.root.focus(),
-  Escape: () => chosen && lightUp(null, true),
+  i: () => images > 1 && goImage(state.image + 1),
+  Escape: () => (chosen ? lightUp(null, true) : state.updated && lightUpdate(state.updated.parameter, null, true)),
   "?": () => byId("keys").showModal(),
 };
 
@@ -151,6 +185,14 @@ function listen() {
     if (!(event.key in KEYS)) return;
     event.preventDefault();
     KEYS[event.key]();
+  });
+  byId("images").addEventListener("keydown", (event) => {
+    const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    event.stopPropagation();
+    goImage(state.image + by);
+    byId("images").children[state.image].focus();
   });
   byId("slider").addEventListener("input", (event) => go(+event.target.value));
   byId("first").onclick = KEYS.Home;

@@ -16,7 +16,15 @@ from minidl.errors import explain
 from minidl.inspect.graph_svg import COLOURS
 
 FRAME = 'style="width: 100%; height: 46rem; border: 1px solid #8885; border-radius: 6px"'
-SCRIPTS = ("common.js", "pictures.js", "graph.js", "cards.js", "window.js", "page.js")  # one script, in this order
+SCRIPTS = (
+    "common.js",
+    "pictures.js",
+    "graph.js",
+    "cards.js",
+    "window.js",
+    "update.js",
+    "page.js",
+)  # one script, in this order
 
 
 def html(

@@ -37,26 +37,28 @@ function values(data) {
 
 const MOST_CELLS = 16384;
 
-/** Which planes are shown and how: {planes, rows, columns, at(plane, i, j) -> place in values, index(...) -> words}. */
+const imageOf = (tensor) => Math.min(state.image, tensor.data.shape[0] - 1); // of maps: the one that is shown
+
+/** Which planes are shown and how: {planes, rows, columns, at(plane, i, j) -> place in values, index(...) -> indices}. */
 function arrangement(tensor) {
   const { kind, shape, every } = tensor.data;
   if (kind === "maps") {
-    const [C, H, W] = shape;
+    const [, C, H, W] = shape, image = imageOf(tensor);
     const planes = Math.min(C, Math.max(1, Math.floor(MOST_CELLS / (H * W))));
-    const lead = tensor.shape.length === 4 ? "0, " : "";
-    return { planes, of: tensor.shape.at(-3), rows: H, columns: W, at: (p, i, j) => (p * H + i) * W + j,
-      index: (p, i, j) => `${lead}${p}, ${i * every[0]}, ${j * every[1]}` };
+    const lead = tensor.shape.length === 4 ? [image] : [];
+    return { planes, of: tensor.shape.at(-3), rows: H, columns: W, at: (p, i, j) => ((image * C + p) * H + i) * W + j,
+      index: (p, i, j) => [...lead, p, i * every[0], j * every[1]] };
   }
   if (kind === "filters") {
     const [F, C, H, W] = shape;
     const across = Math.min(C, 16), down = Math.min(F, Math.max(1, Math.floor(256 / across)));
     return { planes: across * down, of: tensor.shape[0] * tensor.shape[1], together: across, rows: H, columns: W,
       across, at: (p, i, j) => ((Math.floor(p / across) * C + (p % across)) * H + i) * W + j,
-      index: (p, i, j) => `${Math.floor(p / across)}, ${p % across}, ${i}, ${j}` };
+      index: (p, i, j) => [Math.floor(p / across), p % across, i, j] };
   }
   const [H, W] = shape; // a matrix; a vector is one of a single row
-  const lead = kind === "vector" ? () => "" : (i) => `${i * every[0]}, `;
-  return { planes: 1, of: 1, rows: H, columns: W, at: (p, i, j) => i * W + j, index: (p, i, j) => lead(i) + j * every[1] };
+  return { planes: 1, of: 1, rows: H, columns: W, at: (p, i, j) => i * W + j,
+    index: (p, i, j) => (kind === "vector" ? [j * every[1]] : [i * every[0], j * every[1]]) };
 }
 
 /** The canvas of a tensor. `marks` are frames around cells: {plane, i, j, rows, columns, strong}. */
@@ -131,6 +133,10 @@ class Picture {
     const [x, y] = this.origin(plane);
     const box = [x + j * this.wide, y + i * this.high, columns * this.wide, rows * this.high];
     const edge = (strong ? 2 : 1.25) * this.dense;
+    if (j === 0) (box[0] += edge), (box[2] -= edge); // at the rim of the tile: inside of it
+    if (i === 0) (box[1] += edge), (box[3] -= edge);
+    if (j + columns === this.plan.columns) box[2] -= edge;
+    if (i + rows === this.plan.rows) box[3] -= edge;
     context.save();
     context.beginPath();
     context.rect(x, y, this.plan.columns * this.wide, this.plan.rows * this.high);
@@ -154,6 +160,15 @@ class Picture {
     return i >= 0 && j >= 0 && i < rows && j < columns && plane < planes && across < this.across ? { plane, i, j } : null;
   }
 
+  /** The cell of some indices, null where they are not shown. */
+  cellOf(indices) {
+    const { planes, rows, columns, across = 1 } = this.plan, [every, over] = this.tensor.data.every;
+    const inner = indices.length > 1 ? indices.slice(-2) : [0, ...indices];
+    const [i, j] = [inner[0] / every, inner[1] / over];
+    const plane = indices.length === 4 && this.tensor.data.kind === "filters" ? (indices[1] < across ? indices[0] * across + indices[1] : -1) : (indices.at(-3) ?? 0);
+    return plane >= 0 && plane < planes && Number.isInteger(i) && Number.isInteger(j) && i < rows && j < columns ? { plane, i, j } : null;
+  }
+
   value({ plane, i, j }) {
     return this.values[this.plan.at(plane, i, j)];
   }
@@ -161,8 +176,23 @@ class Picture {
   /** x[0, 3, 5, 7] = 0.25 */
   words(name, cell) {
     const about = this.tensor.data.type === "f4" ? "=" : "≈";
-    return `${name}[${this.plan.index(cell.plane, cell.i, cell.j)}] ${about} ${number(this.value(cell))}`;
+    return `${name}[${this.plan.index(cell.plane, cell.i, cell.j).join(", ")}] ${about} ${number(this.value(cell))}`;
   }
+}
+
+/** An image that the network was given, small: of three channels in colour. */
+function thumbnail({ data }, image) {
+  const [, C, H, W] = data.shape, all = values(data).subarray(image * C * H * W, (image + 1) * C * H * W);
+  const canvas = element("canvas", { width: W, height: H });
+  const picture = new ImageData(W, H), table = colours(theme());
+  const low = Math.min(...all), high = Math.max(...all);
+  for (let k = 0; k < H * W; k++) {
+    const colour = C === 3 ? [0, 1, 2].map((c) => (255 * (all[c * H * W + k] - low)) / (high - low || 1))
+      : table[Math.round(Math.max(-127, Math.min(127, (127 * all[k]) / (data.scale || 1)))) + 127] ;
+    picture.data.set([...colour, 255], 4 * k);
+  }
+  canvas.getContext("2d").putImageData(picture, 0, 0);
+  return canvas;
 }
 
 /** The counts of a histogram as bars. They are drawn as square roots, so that rare values are seen. */

@@ -4,20 +4,19 @@
 
     kind        "maps": channels of an image; "filters": kernels of a convolution; "matrix", "vector"
     type        "f4": float32, exact; "i1": bytes q from -127 to 127, a value is q / 127 * scale; -128 is not finite
-    shape       of the numbers that are here: (C, H, W) of maps, (F, C, H, W) of filters, (H, W) of the others
+    shape       of the numbers that are here: (N, C, H, W) of maps, (F, C, H, W) of filters, (H, W) of the others
     every       (rows, columns): every such value of the tensor is here, from the first on
     scale       the value that has the strongest colour: 99.5 % are not larger
     base64      the numbers, the last index running fastest, the lowest byte first
 
-Of a batch, the first image is here. Exact are the tensors that sums are shown of, as far as there is room; the others
-are to be looked at, and a byte is enough for that.
+Of a batch, the first images are here, four at most. Exact are the tensors that sums are shown of, as far as there is
+room; the others are to be looked at, and a byte is enough for that.
 """
 
 from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import numpy
@@ -26,34 +25,68 @@ from minidl.backend import transfer
 from minidl.debug.statistics import Statistics
 from minidl.debug.tape import Value
 
-ROOM_EXACT = 7 << 20  # bytes for all exact tensors together, before base64 makes them a third larger
-ROOM = 6 << 20  # bytes for all the others
-MOST_EXACT = 1 << 18  # bytes of one exact tensor
-MOST, LEAST = 1 << 14, 1 << 9  # values of another one
+IMAGES = 4  # of a batch
+ROOM_EXACT = 8 << 20  # bytes for all exact tensors together, before base64 makes them a third larger
+ROOM_UPDATES = 3 << 20  # bytes for what updates are computed from
+ROOM = 4 << 20  # bytes for all the others
+MOST_EXACT = 1 << 18  # bytes of one image of an exact tensor
+MOST, LEAST = 1 << 14, 1 << 9  # values of one image of another one
 SIDE = 48  # longest side of a channel
 ROWS, COLUMNS = 64, 160  # of a matrix
 
 
 class Pictures:
-    """Shares the room out among all tensors of a page."""
+    """Shares the room out among all tensors of a page.
 
-    def __init__(self, values: list[Value], exact: Iterable[Value], kernels: set[Value]):
-        self.kernels = kernels
+    exact       are needed whole, wished too if there is still room then
+    updated     parameters, their gradients and the optimizer's state: as large as others, but exact
+    kernels     those of four dimensions that are no images
+
+    images      how many of a batch are here: as many as the exact tensors have room for
+    updates     True where there is room for exact numbers of `updated`
+    """
+
+    def __init__(
+        self, values: list[Value], exact: list[Value], wished: list[Value], updated: set[Value], kernels: set[Value]
+    ):
+        self.kernels, self.updated = kernels, updated
+        self.images = next(n for n in range(IMAGES, 0, -1) if n == 1 or self._size(exact, n) <= ROOM_EXACT)
         self.whole: set[Value] = set()
         room = ROOM_EXACT
-        for value in exact:
-            size = 4 * math.prod(self._seen(value))
-            if size <= MOST_EXACT and size <= room:
+        for value in (*exact, *wished):
+            size = 4 * self._count(value, self.images)
+            if 4 * self._count(value, 1) <= MOST_EXACT and size <= room and value not in self.whole:
                 self.whole.add(value)
                 room -= size
-        others = [math.prod(self._seen(value)) for value in values if value not in self.whole]
         self.most = MOST
-        while self.most > LEAST and sum(min(size, self.most) for size in others) > ROOM:
+        others = [value for value in values if value not in self.whole]
+        self.updates = 4 * self._shown([v for v in others if v in updated]) <= ROOM_UPDATES
+        others = [value for value in others if not self.is_precise(value)]
+        while self.most > LEAST and self._shown(others) > ROOM:
             self.most //= 2
 
     def is_whole(self, value: Value) -> bool:
-        """True where each number of the first image is in the page."""
+        """True where each number of the images is in the page."""
         return value in self.whole
+
+    def is_precise(self, value: Value) -> bool:
+        """True where the numbers that are in the page are what they are in the tensor."""
+        return value in self.whole or (self.updates and value in self.updated)
+
+    def _size(self, values: list[Value], images: int) -> int:
+        """Bytes of exact tensors, those too large left out."""
+        return sum(4 * self._count(v, images) for v in values if 4 * self._count(v, 1) <= MOST_EXACT)
+
+    def _shown(self, values: list[Value]) -> int:
+        """How many numbers the others have in the page, at most."""
+        return sum(
+            min(self._count(v, 1), self.most) * self._count(v, self.images) // max(1, self._count(v, 1)) for v in values
+        )
+
+    def _count(self, value: Value, images: int) -> int:
+        """Numbers in so many images of it."""
+        is_batch = len(value.shape) == 4 and value not in self.kernels
+        return math.prod((min(value.shape[0], images), *value.shape[1:]) if is_batch else value.shape)
 
     def of(self, value: Value) -> dict[str, Any]:
         """stats, histogram, and value or data or left_out."""
@@ -68,10 +101,6 @@ class Pictures:
             return result | {"data": None, "left_out": "No picture: the tensor is empty, or has more than four axes."}
         return result | {"data": self._data(value, array)}
 
-    def _seen(self, value: Value) -> tuple[int, ...]:
-        """The shape without the batch."""
-        return value.shape if value in self.kernels or len(value.shape) < 4 else value.shape[1:]
-
     def _data(self, value: Value, array: numpy.ndarray) -> dict[str, Any]:
         every = 1, 1
         if array.ndim == 4 and value in self.kernels:
@@ -79,10 +108,10 @@ class Pictures:
             if value not in self.whole:
                 array = array[:16, :16] if array[0, 0].size * 256 <= 4 * MOST else array[:8, :8]
         elif array.ndim >= 3:
-            kind, array = "maps", array[0] if array.ndim == 4 else array
+            kind, array = "maps", array[: self.images] if array.ndim == 4 else array[None]
             if value not in self.whole:
                 array, every = _thinned(array, SIDE, SIDE)
-                array = array[: max(1, self.most // max(1, array[0].size))]
+                array = array[:, : max(1, self.most // max(1, array[0, 0].size))]
         else:
             kind = "matrix" if array.ndim == 2 else "vector"
             array = array.reshape(-1, array.shape[-1])
@@ -90,7 +119,7 @@ class Pictures:
                 array, every = _thinned(array, ROWS, COLUMNS)
         numbers = numpy.asarray(array, numpy.float32)
         scale = _scale(numbers)
-        exact = value in self.whole
+        exact = self.is_precise(value)
         stored = numbers.astype("<f4") if exact else _as_bytes(numbers, scale)
         return {
             "kind": kind,
