@@ -44,7 +44,7 @@ def test_what_is_right_passes():
         (lambda x: {"y": 2 * x.T}, ["wrong shape: (4, 3) came back, (3, 4) is expected", "transpose"]),
         (lambda x: {"y": 2 * x[:, ::-1]}, ["flipped over axis -1"]),
         (lambda x: {"y": 0 * x}, ["y = 0 everywhere"]),
-        (lambda x: {"y": None}, ["y is None", "is the branch reached"]),
+        (lambda x: {"y": None}, ["y is None", "is a `return` missing"]),
         (lambda x: {"z": x}, ["y did not come back"]),
         (
             lambda x: {"y": numpy.tile(2 * x, (5, 1, 1)) / 5},

@@ -41,7 +41,10 @@ def difference(
     """None where `actual` is right; else what is wrong with it, in a few lines, with a hint where there is one."""
     hint = {"names": (name, "expected"), "rtol": max(rtol, 1e-9), **diagnosis}
     if actual is None:
-        return f"{name} is None, where {_kind(expected)} is expected\n  hint: {_hint(None, expected, hint)}"
+        reason = (
+            _hint(None, expected, hint) if name.startswith("grad") else "is a `return` missing, or what it returns?"
+        )
+        return f"{name} is None, where {_kind(expected)} is expected\n  hint: {reason}"
     if expected.dtype.kind in "US" or actual.dtype.kind in "US":
         return None if actual.shape == expected.shape and (actual == expected).all() else _words(name, actual, expected)
     if actual.shape != expected.shape:

@@ -264,9 +264,8 @@ def _filled(template: str, assignment: Assignment) -> str:
         "TEST": json.dumps(extras["test"]),
         "MARKERS": "\n".join(markers),
         "TASKS": "\n".join(rows),
-        "WRITTEN": f", with the answers that you write into `{assignment.path}/{ANSWERS}`"
-        if assignment.written
-        else "",
+        "WRITTEN": f" and the answers that you write into `{assignment.path}/{ANSWERS}`" if assignment.written else "",
+        "EARLIER": EARLIER.replace("@BEFORE@", assignment.builds_on) if assignment.builds_on else "",
     }
     text = (TEMPLATES / template).read_text(encoding="utf-8")
     for word, value in words.items():
