@@ -239,16 +239,19 @@ class Tape:
 
     def _let_go(self) -> None:
         """Drop the arrays of the oldest pieces of memory until the others are within the budget."""
-        for key, (values, bytes) in list(self._pieces.items()):
+        gone = []
+        for key, (values, bytes) in self._pieces.items():  # no copy of it: over the budget, each new tensor comes here
             if self.kept <= self.budget:
-                return
+                break
             if bytes:
                 for value in values:
                     value._statistics = value.statistics
                     value._array = None
                 self.dropped += len(values)
                 self.kept -= bytes
-                del self._pieces[key]
+                gone.append(key)
+        for key in gone:
+            del self._pieces[key]
 
     def overwritten(self, array: Any, line: str) -> list[Value]:
         """`array` was written to in this line of the user's, and nobody said so before: the Values that it spoilt."""
