@@ -1,6 +1,8 @@
 """lint: each rule finds the mistake that it is for, and is silent about programs that are right."""
 
+import gc
 import warnings
+import weakref
 
 import numpy
 import pytest
@@ -145,6 +147,22 @@ def test_a_frozen_part_pairwise_distances_and_log_probabilities():
         for batch in range(10):
             step(model, optimizer, images(batch), F.nll_loss)
         (x - x[:, None]).abs().sum().backward()
+
+    assert not found_by(run)
+
+
+def test_images_with_a_gradient_are_not_kept_alive():
+    model, left = net(), []
+    optimizer = SGD(model.parameters(), lr=0.01)
+
+    def run():
+        for batch in range(3):
+            x = images(batch).requires_grad_()
+            left.append(weakref.ref(x))
+            step(model, optimizer, x)
+        del x
+        gc.collect()
+        assert [reference() for reference in left] == [None] * 3
 
     assert not found_by(run)
 
