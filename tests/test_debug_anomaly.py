@@ -204,6 +204,14 @@ def test_without_check_nan_nothing_is_stopped():
         x.log().sum().backward()
 
 
+def test_with_check_inf_alone_an_update_is_looked_at_too():
+    x = minidl.tensor([1.0], requires_grad=True)
+    optimizer = SGD([x], lr=1e30)
+    with pytest.raises(AnomalyError, match=r"SGD\.step made a parameter"), detect_anomaly(False, check_inf=True):
+        (x * 1e30).sum().backward()
+        optimizer.step()
+
+
 def test_turned_on_and_off():
     x = minidl.tensor([-1.0])
     assert autograd.detect_anomaly is detect_anomaly
