@@ -64,6 +64,12 @@ def test_tests_of_like_and_of_long_names_have_a_page_each(tmp_path):
     assert len(list((tmp_path / "out").glob("test_mine.py-test_wrong-*.html"))) == 3
 
 
+def test_a_page_that_cannot_be_written_leaves_the_tests_alone(tmp_path):
+    (tmp_path / "pages").write_text("a file")
+    done = run(tmp_path, "--minidl-trace", "--minidl-trace-dir=pages")
+    assert "2 failed, 1 passed" in done.stdout and "could not be written: FileExistsError" in done.stdout
+
+
 def test_nobody_asked_for_pages(tmp_path):
     assert "2 failed, 1 passed" in run(tmp_path).stdout
     assert [path.name for path in tmp_path.glob("**/*.html")] == []

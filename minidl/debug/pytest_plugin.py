@@ -54,12 +54,15 @@ def pytest_runtest_makereport(item: Any, call: Any) -> Generator[None, Any, Any]
         tape = item.stash[RECORDER].tape
         del item.stash[RECORDER]  # and the tensors with it
         if report.failed and operations(tape):
-            folder = Path(item.config.getoption("--minidl-trace-dir"))
-            folder.mkdir(parents=True, exist_ok=True)
-            path = folder / f"{_file_name(item.nodeid)}.html"
             failed = [("failed", call.excinfo.exconly().splitlines()[0][:LONGEST])]
-            path.write_text(html(tape, item.nodeid, failed, at=len(tape)), encoding="utf-8")
-            report.sections.append(("minidl trace", str(path)))
+            path = Path(item.config.getoption("--minidl-trace-dir")) / f"{_file_name(item.nodeid)}.html"
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(html(tape, item.nodeid, failed, at=len(tape)), encoding="utf-8")
+                written = str(path)
+            except Exception as error:  # the tests go on, and this one's report is there, whatever ails the page
+                written = f"{path} could not be written: {type(error).__name__}: {error}"
+            report.sections.append(("minidl trace", written))
     return report
 
 
