@@ -275,6 +275,7 @@ def test_a_loop_in_one_line(capsys):
     ("command", "answer"),
     [
         ("b conv", "did you mean op:Conv2d?"),
+        ("b op:Lin", "did you mean op:Linear?"),
         ("b mod:conv3", "there is no module 'conv3' in the model; did you mean mod:conv2?"),
         ("unt param:fc1.wieght", "there is no parameter 'fc1.wieght' in the model; did you mean param:fc1.weight?"),
         ("unt nothing:3", "'nothing:3' is no SPEC; there are op:Conv2d"),
