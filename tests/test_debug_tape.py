@@ -15,7 +15,7 @@ import minidl
 import minidl.debug
 from architectures.lenet import lenet5
 from minidl import events, nn, optim
-from minidl.debug import Value, statistics, trace
+from minidl.debug import Value, check, statistics, trace
 from minidl.debug.lines import tensor_line
 from minidl.source import is_users
 
@@ -203,6 +203,24 @@ def test_beyond_the_budget_the_oldest_arrays_go_and_their_statistics_stay():
     assert made[-1].array is not None
     assert tape.kept <= 40_000
     assert tape.dropped == sum(value.array is None for value in tape.values) >= 40
+
+
+def test_beyond_the_budget_what_operations_have_saved_goes_too():
+    w, saved = minidl.ones(1000, requires_grad=True), []
+
+    def run():
+        for _ in range(20):  # an evaluation: nobody goes backward
+            y = (w * 2.0).exp()
+            saved.append(weakref.ref(y.data))
+
+    tape = trace(run, budget=20_000)
+    gc.collect()
+    assert sum(array() is not None for array in saved) <= 5
+    first, last = tape[3], tape[-1]
+    assert first.operation == last.operation == "Exp"
+    assert first.node is None and last.node is not None
+    with pytest.raises(ValueError, match="the tape has not kept this Exp"):
+        check(first)
 
 
 @pytest.mark.parametrize("record", ["meta", "stats"])
