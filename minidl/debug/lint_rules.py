@@ -37,19 +37,21 @@ class Run:
     def __init__(self, report: Callable[[Finding], None]):
         self.report = report
         self.modules: list[Any] = []  # that run, the innermost last
-        self._roots: list[Any] = []  # those that were called from outside of modules, each once
+        self._roots: dict[Any, None] = {}  # those with parameters that were called from outside of modules, in order
         self._names: dict[Any, str] = {}  # of all modules in the outermost one
 
     def enter(self, module: Any) -> None:
         if not self.modules:
             self._names = {below: name for name, below in module.named_modules()}
-            if not any(module is root for root in self._roots):
-                self._roots.append(module)
+            if next(module.parameters(), None) is not None:  # not a loss, of which there may be a new one in each step
+                self._roots[module] = None
         self.modules.append(module)
 
     def leave(self) -> None:
         if self.modules:
             self.modules.pop()
+        if not self.modules:
+            self._names = {}  # it would keep the modules alive
 
     def path(self) -> str:
         """The dotted name of the module that runs; '' for the outermost one and outside."""
@@ -200,9 +202,11 @@ class TrainMode(Rule):
             effect = "normalizes with the statistics of this batch, and changes its running ones"
         else:
             return
+        path = self.run.path()
+        name = type(module).__name__ + (f" ({path})" if path else "")
         self.find(
             type(module),
-            f"{type(module).__name__} ({self.run.path()}) is in train mode, although nothing is recorded: it {effect}",
+            f"{name} is in train mode, although nothing is recorded: it {effect}",
             "call model.eval() before an evaluation, and model.train() after it",
         )
 
