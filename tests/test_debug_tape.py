@@ -188,6 +188,41 @@ def test_what_nobody_is_told_of_beforehand_is_noticed_where_it_happens(record):
     assert not tape[1].values["y"].overwritten
 
 
+class FailsForward(minidl.Function):
+    def forward(self, x):
+        raise KeyError("forward")
+
+
+class FailsBackward(minidl.Function):
+    def forward(self, x):
+        return x * 1
+
+    def backward(self, grad_output):
+        raise KeyError("backward")
+
+
+def test_what_comes_after_a_caught_exception_does_not_stand_in_what_raised_it():
+    x = minidl.ones(2, requires_grad=True)
+    optimizer = optim.SGD([x], lr=0.1)
+    optimizer.update = None  # not callable: the step fails
+
+    def run():
+        x.grad = minidl.ones(2)
+        failing = (
+            lambda: minidl.apply(FailsForward, x),
+            lambda: minidl.apply(FailsBackward, x).sum().backward(),
+            optimizer.step,
+        )
+        for fails in failing:
+            with pytest.raises((KeyError, TypeError)):
+                fails()
+            x.exp()
+
+    tape = trace(run)
+    after = [event for event in tape if event.operation == "Exp"]
+    assert [(event.within, event.level) for event in after] == [(None, 0)] * 6
+
+
 def test_beyond_the_budget_the_oldest_arrays_go_and_their_statistics_stay():
     x = minidl.ones(1000)
 
