@@ -27,7 +27,8 @@ import warnings
 import weakref
 from collections.abc import Sequence
 from contextlib import suppress
-from types import CodeType
+from traceback import walk_tb
+from types import CodeType, FrameType
 from typing import Any
 
 import numpy
@@ -93,9 +94,10 @@ class detect_anomaly:
         assert self._errors is not None
         observers.remove(self._watch)
         self._errors.__exit__(None, None, None)
-        node = self._watch.in_backward
-        if node is not None and error is not None and not isinstance(error, AnomalyError):
-            error.add_note(self._watch.called_in(node))
+        if error is not None and not isinstance(error, AnomalyError) and self._watch.in_backward is not None:
+            node, walk = self._watch.in_backward
+            if any(frame is walk for frame, _ in walk_tb(error.__traceback__)):  # not after one that was caught
+                error.add_note(self._watch.called_in(node))
         self._watch = self._errors = None
 
 
@@ -131,7 +133,8 @@ class _Watch(Observer):
         self.check_nan, self.check_inf = check_nan, check_inf
         self.thread = threading.get_ident()
         self.until: CodeType | None = None  # who called the function that entered the context: there stacks end
-        self.in_backward: Function | None = None  # the node whose backward runs
+        # The node whose backward runs, or has raised an exception, and the frame of the walk that runs it.
+        self.in_backward: tuple[Function, FrameType] | None = None
         self._modules: list[Any] = []  # those that run, the innermost last
         self._names: dict[Any, str] = {}  # of all modules in the outermost one
         # Of each node that ran here: its module, and the user's lines that called it.
@@ -200,7 +203,7 @@ class _Watch(Observer):
     def before_backward(self, node: Function, grad_outputs: Sequence) -> None:
         if not self._is_ours():
             return
-        self.in_backward = node
+        self.in_backward = node, sys._getframe(1)
         self._given = {f"saved {i}": array for i, array in enumerate(node.saved or ()) if is_array(array)}
         self._given |= {_numbered("grad_output", i, grad_outputs): g for i, g in enumerate(grad_outputs)}
         if node not in self._calls and not node.keeps_gradient and not self._told:

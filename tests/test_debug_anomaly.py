@@ -198,6 +198,15 @@ def test_an_exception_in_a_backward_gets_the_line_of_its_forward():
         assert "y = Fails.apply(x)" in "\n".join(error.value.__notes__)
 
 
+def test_an_exception_after_one_that_was_caught_gets_no_line_of_that():
+    with pytest.raises(LookupError) as error, detect_anomaly():
+        y = Fails.apply(minidl.tensor([1.0], requires_grad=True))
+        with pytest.raises(ZeroDivisionError):
+            y.backward()
+        raise LookupError
+    assert not hasattr(error.value, "__notes__")
+
+
 def test_without_check_nan_nothing_is_stopped():
     x = minidl.tensor([-1.0], requires_grad=True)
     with detect_anomaly(check_nan=False):
