@@ -269,6 +269,7 @@ def test_shapes_of_all_kinds_have_a_picture_or_say_why_not():
 def test_a_number_may_be_the_first_input(operation):
     found = document(trace(lambda: operation(minidl.ones(3, requires_grad=True)).sum().backward()), "", (), None)
     assert [part["role"] for part in found["steps"][0]["takes"]] == ["b"]
+    assert found["steps"][0]["settings"] in ("a 1", "a 2")
 
 
 def test_a_tape_of_statistics_alone_makes_a_page_without_pictures():
