@@ -27,7 +27,8 @@ import warnings
 import weakref
 from collections.abc import Sequence
 from contextlib import suppress
-from types import CodeType
+from traceback import walk_tb
+from types import CodeType, FrameType
 from typing import Any
 
 import numpy
@@ -93,9 +94,10 @@ class detect_anomaly:
         assert self._errors is not None
         observers.remove(self._watch)
         self._errors.__exit__(None, None, None)
-        node = self._watch.in_backward
-        if node is not None and error is not None and not isinstance(error, AnomalyError):
-            error.add_note(self._watch.called_in(node))
+        if error is not None and not isinstance(error, AnomalyError) and self._watch.in_backward is not None:
+            node, walk = self._watch.in_backward
+            if any(frame is walk for frame, _ in walk_tb(error.__traceback__)):  # not after one that was caught
+                error.add_note(self._watch.called_in(node))
         self._watch = self._errors = None
 
 
@@ -131,7 +133,8 @@ class _Watch(Observer):
         self.check_nan, self.check_inf = check_nan, check_inf
         self.thread = threading.get_ident()
         self.until: CodeType | None = None  # who called the function that entered the context: there stacks end
-        self.in_backward: Function | None = None  # the node whose backward runs
+        # The node whose backward runs, or has raised an exception, and the frame of the walk that runs it.
+        self.in_backward: tuple[Function, FrameType] | None = None
         self._modules: list[Any] = []  # those that run, the innermost last
         self._names: dict[Any, str] = {}  # of all modules in the outermost one
         # Of each node that ran here: its module, and the user's lines that called it.
@@ -161,19 +164,18 @@ class _Watch(Observer):
             return
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         for index, output in enumerate(outputs):
-            nans, infs = _bad(output.data)
-            if not nans and not infs:
+            what, counted = self._found(output.data)
+            if not counted:
                 continue
             arrays = {self._name(node, i, x): x.data for i, x in enumerate(inputs) if isinstance(x, Tensor)}
             name = _numbered("output", index, outputs)
-            if (nans and self.check_nan) or (infs and self.check_inf):
-                brought = [given for given, x in arrays.items() if _is_bad(x, self.check_inf)]
-                what = "nan" if nans and self.check_nan else "inf"
+            if what:
+                brought = [given for given, x in arrays.items() if self._found(x)[0]]
                 words = f"{what} in the result of {self._title(node)}"
                 if brought:
                     words += f": it came in with {brought[0]}, which was made outside"
                 else:
-                    words += ", which was born here: " + self._counted(nans, infs, output.data)
+                    words += f", which was born here: {counted}"
                 cause = "" if brought else CAUSES.get(node.name(), ("", ""))[0]
                 raise self._error(words, node, {**arrays, name: output.data}, name, cause)
             origin = next((self._infinite[id(x)][1] for x in arrays.values() if self._knows(x)), None)
@@ -187,10 +189,9 @@ class _Watch(Observer):
         """A loss whose forward ran before anybody looked."""
         if not self._is_ours():
             return
-        nans, infs = _bad(tensor.data)
-        if (nans and self.check_nan) or (infs and self.check_inf):
-            what = "nan" if nans and self.check_nan else "inf"
-            words = f"{what} in the tensor that backward was called on: {self._counted(nans, infs, tensor.data)}"
+        what, counted = self._found(tensor.data)
+        if what:
+            words = f"{what} in the tensor that backward was called on: {counted}"
             help = "run forward inside of detect_anomaly as well: it then stops in the operation that makes it"
             error = AnomalyError(
                 explain("detect_anomaly", "\n".join([words, *_in_words({"loss": tensor.data})]), help=help)
@@ -202,7 +203,7 @@ class _Watch(Observer):
     def before_backward(self, node: Function, grad_outputs: Sequence) -> None:
         if not self._is_ours():
             return
-        self.in_backward = node
+        self.in_backward = node, sys._getframe(1)
         self._given = {f"saved {i}": array for i, array in enumerate(node.saved or ()) if is_array(array)}
         self._given |= {_numbered("grad_output", i, grad_outputs): g for i, g in enumerate(grad_outputs)}
         if node not in self._calls and not node.keeps_gradient and not self._told:
@@ -213,20 +214,19 @@ class _Watch(Observer):
                 stacklevel=2,
             )
         for index, gradient in enumerate(grad_outputs):
-            nans, infs = _bad(gradient)
-            if (nans and self.check_nan) or (infs and self.check_inf):
+            what, counted = self._found(gradient)
+            if what:
                 name = _numbered("grad_output", index, grad_outputs)
-                what = "nan" if nans and self.check_nan else "inf"
                 raise self._error(
                     f"{what} in the gradient that arrives at {self._title(node)}, although no backward returned it: "
-                    + self._counted(nans, infs, gradient),
+                    f"{counted}",
                     node,
                     {name: gradient},
                     name,
                     "it was given to backward(), a hook returned it, or gradients were added: inf - inf",
                 )
         leaf = getattr(node, "variable", None) if node.keeps_gradient else None
-        if leaf is not None and _is_bad(leaf.data, self.check_inf) and self.check_nan:
+        if leaf is not None and self._found(leaf.data)[0]:
             raise self._error(
                 "the leaf that a gradient arrives at is not finite itself", node, {"leaf": leaf.data}, "leaf", ""
             )
@@ -237,28 +237,24 @@ class _Watch(Observer):
         self.in_backward = None
         leaf = getattr(node, "variable", None) if node.keeps_gradient else None
         if leaf is not None and leaf.grad is not None:
-            self._check_gradient(
-                node, "its .grad", leaf.grad.data, "nan after a gradient was added to .grad: inf - inf"
-            )
-            return
-        for index, gradient in enumerate(grad_inputs):
-            if is_array(gradient):
-                words = f"Function '{node.name()}' returned {{}} values in its {index}th output, a gradient"
-                self._check_gradient(node, f"grad of {self._name(node, index, None)}", gradient, words)
+            self._check_gradient(node, "its .grad", leaf.grad.data, "{} after a gradient was added to .grad")
+        else:
+            for index, gradient in enumerate(grad_inputs):
+                if is_array(gradient):
+                    words = f"Function '{node.name()}' returned {{}} values in its {index}th output, a gradient"
+                    self._check_gradient(node, f"grad of {self._name(node, index, None)}", gradient, words)
         self._given = {}
 
     def _check_gradient(self, node: Function, name: str, gradient: Any, words: str) -> None:
-        nans, infs = _bad(gradient)
-        if (nans and self.check_nan) or (infs and self.check_inf):
-            what = "nan" if nans and self.check_nan else "inf"
-            where = f", in the backward of {self._title(node)}: "
-            words = words.format(what) + where + self._counted(nans, infs, gradient)
+        what, counted = self._found(gradient)
+        if what:
+            words = f"{words.format(what)}, in the backward of {self._title(node)}: {counted}"
             raise self._error(words, node, {**self._given, name: gradient}, name, CAUSES.get(node.name(), ("", ""))[1])
 
     # ----------------------------------------------------------------------------------------------------- update
 
     def after_update(self, optimizer: Any, param: Tensor) -> None:
-        if self._is_ours() and self.check_nan and _is_bad(param.data, self.check_inf):
+        if self._is_ours() and self._found(param.data)[0]:
             words = f"{type(optimizer).__name__}.step made a parameter that is not finite"
             help = "the gradient was infinite, or the learning rate is far too large"
             arrays = {"parameter": param.data, "gradient": param.grad.data if param.grad is not None else None}
@@ -291,9 +287,14 @@ class _Watch(Observer):
         parameters = [p.name for p in inspect.signature(node.forward).parameters.values() if p.kind in kinds]
         return parameters[index] if index < len(parameters) else f"input {index}"
 
-    def _counted(self, nans: int, infs: int, array: Any) -> str:
-        parts = [f"{count:,} {what}" for count, what in ((nans, "nan"), (infs, "inf")) if count]
-        return f"{' and '.join(parts)} among {array.size:,} numbers"
+    def _found(self, array: Any) -> tuple[str, str]:
+        """What an array is stopped for, "nan", "inf" or "", and how many of both it holds in words, "" for none."""
+        nans, infs = _bad(array)
+        if not nans and not infs:
+            return "", ""
+        what = "nan" if nans and self.check_nan else "inf" if infs and self.check_inf else ""
+        parts = [f"{count:,} {word}" for count, word in ((nans, "nan"), (infs, "inf")) if count]
+        return what, f"{' and '.join(parts)} among {array.size:,} numbers"
 
     def _error(self, words: str, node: Function, arrays: dict[str, Any], bad: str, cause: str) -> AnomalyError:
         """The exception: every array in a line, the first bad place and what stands there in those of one shape."""
@@ -359,11 +360,6 @@ def _bad(array: Any) -> tuple[int, int]:
         if bool(xp.isfinite(array.sum())):  # a nan or an infinity would have stayed in the sum
             return 0, 0
     return int(xp.isnan(array).sum()), int(xp.isinf(array).sum())
-
-
-def _is_bad(array: Any, check_inf: bool) -> bool:
-    nans, infs = _bad(array)
-    return bool(nans or (infs and check_inf))
 
 
 def _in_words(arrays: dict[str, Any]) -> list[str]:

@@ -198,10 +198,27 @@ def test_an_exception_in_a_backward_gets_the_line_of_its_forward():
         assert "y = Fails.apply(x)" in "\n".join(error.value.__notes__)
 
 
+def test_an_exception_after_one_that_was_caught_gets_no_line_of_that():
+    with pytest.raises(LookupError) as error, detect_anomaly():
+        y = Fails.apply(minidl.tensor([1.0], requires_grad=True))
+        with pytest.raises(ZeroDivisionError):
+            y.backward()
+        raise LookupError
+    assert not hasattr(error.value, "__notes__")
+
+
 def test_without_check_nan_nothing_is_stopped():
     x = minidl.tensor([-1.0], requires_grad=True)
     with detect_anomaly(check_nan=False):
         x.log().sum().backward()
+
+
+def test_with_check_inf_alone_an_update_is_looked_at_too():
+    x = minidl.tensor([1.0], requires_grad=True)
+    optimizer = SGD([x], lr=1e30)
+    with pytest.raises(AnomalyError, match=r"SGD\.step made a parameter"), detect_anomaly(False, check_inf=True):
+        (x * 1e30).sum().backward()
+        optimizer.step()
 
 
 def test_turned_on_and_off():

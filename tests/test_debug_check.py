@@ -231,7 +231,7 @@ def test_inputs_that_nobody_kept():
         check(y)
     tape = trace(lambda: F.relu(y).sum().backward(), record="stats")
     event = next(event for event in tape if event.operation == "ReLU")
-    with pytest.raises(ValueError, match=r"has not kept the tensors|expected an operation"):
+    with pytest.raises(ValueError, match=r"has not kept (the tensors of|this) ReLU"):
         check(event)
 
 

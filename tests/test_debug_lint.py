@@ -1,6 +1,8 @@
 """lint: each rule finds the mistake that it is for, and is silent about programs that are right."""
 
+import gc
 import warnings
+import weakref
 
 import numpy
 import pytest
@@ -149,6 +151,23 @@ def test_a_frozen_part_pairwise_distances_and_log_probabilities():
     assert not found_by(run)
 
 
+def test_images_with_a_gradient_and_losses_are_not_kept_alive():
+    model, left = net(), []
+    optimizer = SGD(model.parameters(), lr=0.01)
+
+    def run():
+        for batch in range(3):
+            x = images(batch).requires_grad_()
+            loss_fn = nn.CrossEntropyLoss()
+            left.extend((weakref.ref(x), weakref.ref(loss_fn)))
+            step(model, optimizer, x, loss_fn)
+        del x, loss_fn
+        gc.collect()
+        assert [reference() for reference in left] == [None] * 6
+
+    assert not found_by(run)
+
+
 # ----------------------------------------------------------------------------------------------------- the mistakes
 
 
@@ -224,6 +243,9 @@ def test_train_mode_in_an_evaluation():
     assert "BatchNorm2d (1) is in train mode" in linter.found[0].message
     assert "Dropout (3) is in train mode" in linter.found[1].message
     assert len(told) == 2
+    with minidl.no_grad():
+        alone = found_by(lambda: nn.Dropout()(minidl.ones(2)))
+    assert alone["TrainMode"].startswith("Dropout is in train mode")
 
 
 def test_parameters_that_no_optimizer_holds():

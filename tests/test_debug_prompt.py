@@ -266,10 +266,16 @@ def test_what_is_no_command_is_python():
     assert "8.0" in session[17]
 
 
+def test_a_loop_in_one_line(capsys):
+    assert after("for i in range(2): print(i)") == ""
+    assert capsys.readouterr().out == "0\n1\n"
+
+
 @pytest.mark.parametrize(
     ("command", "answer"),
     [
         ("b conv", "did you mean op:Conv2d?"),
+        ("b op:Lin", "did you mean op:Linear?"),
         ("b mod:conv3", "there is no module 'conv3' in the model; did you mean mod:conv2?"),
         ("unt param:fc1.wieght", "there is no parameter 'fc1.wieght' in the model; did you mean param:fc1.weight?"),
         ("unt nothing:3", "'nothing:3' is no SPEC; there are op:Conv2d"),
@@ -279,6 +285,7 @@ def test_what_is_no_command_is_python():
         ("rs -1", "expected a number of events"),
         ("cl 7", "there is no breakpoint 7"),
         ("pt nothing", "NameError: name 'nothing' is not defined; the tensors here are x, weight, bias"),
+        ("why gx[0,0]", "NameError: name 'gx' is not defined; backward brings gradients: unt phase:bwd"),
         ("weigth.max()", "NameError: name 'weigth' is not defined; did you mean weight?"),
         ("pt x[0,", "SyntaxError"),
         ("pt x[99]", "IndexError"),

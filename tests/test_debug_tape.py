@@ -15,7 +15,7 @@ import minidl
 import minidl.debug
 from architectures.lenet import lenet5
 from minidl import events, nn, optim
-from minidl.debug import Value, statistics, trace
+from minidl.debug import Value, check, statistics, trace
 from minidl.debug.lines import tensor_line
 from minidl.source import is_users
 
@@ -188,6 +188,41 @@ def test_what_nobody_is_told_of_beforehand_is_noticed_where_it_happens(record):
     assert not tape[1].values["y"].overwritten
 
 
+class FailsForward(minidl.Function):
+    def forward(self, x):
+        raise KeyError("forward")
+
+
+class FailsBackward(minidl.Function):
+    def forward(self, x):
+        return x * 1
+
+    def backward(self, grad_output):
+        raise KeyError("backward")
+
+
+def test_what_comes_after_a_caught_exception_does_not_stand_in_what_raised_it():
+    x = minidl.ones(2, requires_grad=True)
+    optimizer = optim.SGD([x], lr=0.1)
+    optimizer.update = None  # not callable: the step fails
+
+    def run():
+        x.grad = minidl.ones(2)
+        failing = (
+            lambda: minidl.apply(FailsForward, x),
+            lambda: minidl.apply(FailsBackward, x).sum().backward(),
+            optimizer.step,
+        )
+        for fails in failing:
+            with pytest.raises((KeyError, TypeError)):
+                fails()
+            x.exp()
+
+    tape = trace(run)
+    after = [event for event in tape if event.operation == "Exp"]
+    assert [(event.within, event.level) for event in after] == [(None, 0)] * 6
+
+
 def test_beyond_the_budget_the_oldest_arrays_go_and_their_statistics_stay():
     x = minidl.ones(1000)
 
@@ -203,6 +238,24 @@ def test_beyond_the_budget_the_oldest_arrays_go_and_their_statistics_stay():
     assert made[-1].array is not None
     assert tape.kept <= 40_000
     assert tape.dropped == sum(value.array is None for value in tape.values) >= 40
+
+
+def test_beyond_the_budget_what_operations_have_saved_goes_too():
+    w, saved = minidl.ones(1000, requires_grad=True), []
+
+    def run():
+        for _ in range(20):  # an evaluation: nobody goes backward
+            y = (w * 2.0).exp()
+            saved.append(weakref.ref(y.data))
+
+    tape = trace(run, budget=20_000)
+    gc.collect()
+    assert sum(array() is not None for array in saved) <= 5
+    first, last = tape[3], tape[-1]
+    assert first.operation == last.operation == "Exp"
+    assert first.node is None and last.node is not None
+    with pytest.raises(ValueError, match="the tape has not kept this Exp"):
+        check(first)
 
 
 @pytest.mark.parametrize("record", ["meta", "stats"])

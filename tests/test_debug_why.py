@@ -273,7 +273,27 @@ def test_a_subclass_with_another_backward_is_still_a_convolution():
     check_sums(y, tape)
 
 
+def test_what_backward_returned_for_an_input_that_was_broadcast():
+    x, b = leaf(2, 3), leaf(3)
+    _, tape = ran(lambda: (x * b).sum().backward())
+    event = next(e for e in tape if (e.operation, e.phase, e.kind) == ("Mul", "backward", "after"))
+    found = why(event.values["gb"], (1, 2), tape)
+    assert event.values["gb"].shape == (2, 3) and found.what == "the gradient of b[2]"
+    assert found.value == pytest.approx(b.grad[2].item())
+    assert "it was broadcast to [2, 3]: the sum over all places" in str(found)
+
+
 # ------------------------------------------------------------------------------------------------------- mistakes
+
+
+def test_a_forward_that_is_not_on_the_tape():
+    y = F.relu(leaf(2, 3)).sum()
+    tape = trace(y.backward)
+    for event in tape:
+        if event.operation == "ReLU":
+            for value in event.values.values():
+                with pytest.raises(ValueError, match="the forward of ReLU is not on the tape"):
+                    why(value, (0, 0), tape)
 
 
 def test_mistakes_are_explained():

@@ -265,6 +265,13 @@ def test_shapes_of_all_kinds_have_a_picture_or_say_why_not():
     ]
 
 
+@pytest.mark.parametrize("operation", [lambda x: 2 * x, lambda x: 1 - x, lambda x: 1 / x])
+def test_a_number_may_be_the_first_input(operation):
+    found = document(trace(lambda: operation(minidl.ones(3, requires_grad=True)).sum().backward()), "", (), None)
+    assert [part["role"] for part in found["steps"][0]["takes"]] == ["b"]
+    assert found["steps"][0]["settings"] in ("a 1", "a 2")
+
+
 def test_a_tape_of_statistics_alone_makes_a_page_without_pictures():
     found = document(traced(lenet5(), (2, 1, 32, 32), record="stats"), "lenet5")
     assert all(each["data"] is None and each["left_out"] and each["stats"] for each in found["tensors"])
@@ -377,6 +384,10 @@ def test_command_writes_the_page(tmp_path, capsys):
     held = json.loads(re.search(r'id="document">(.*?)</script>', text, re.DOTALL)[1])
     assert held["title"] == "lenet5" and ["trained", "2 steps"] in held["facts"]
     assert held["tensors"][held["steps"][0]["takes"][0]["tensor"]]["shape"] == [4, 1, 32, 32]
+    assert all(step["source"] for step in held["steps"])  # the loss and the update too
+    assert {"op": "CrossEntropy", "line": "loss = loss_fn(scores, labels)"} in [
+        {"op": step["op"], "line": step["source"]["line"]} for step in held["steps"]
+    ]
 
 
 @pytest.mark.parametrize(

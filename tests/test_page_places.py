@@ -31,9 +31,18 @@ def test_wrong_without_an_operation():
     assert 1 + 1 == 3
 """
 
+TESTS_OF_LIKE_NAMES = """
+import minidl
+import pytest
 
-def run(folder, *options):
-    (folder / "test_mine.py").write_text(TEST, encoding="utf-8")
+@pytest.mark.parametrize("name", ["a/b", "a-b", "a" * 300])
+def test_wrong(name):
+    assert float(minidl.ones(2).sum()) == 3
+"""
+
+
+def run(folder, *options, test=TEST):
+    (folder / "test_mine.py").write_text(test, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "minidl.debug.pytest_plugin", *options, "test_mine.py"]
     paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     environment = os.environ | {"PYTHONPATH": paths}
@@ -41,13 +50,24 @@ def run(folder, *options):
 
 
 def test_a_failing_test_leaves_a_page(tmp_path):
-    done = run(tmp_path, "--minidl-trace=pages")
+    done = run(tmp_path, "--minidl-trace-dir=pages", "--minidl-trace")  # followed by the name of a file
     assert done.returncode == 1 and "2 failed, 1 passed" in done.stdout
     (path,) = (tmp_path / "pages").iterdir()
     assert path.name == "test_mine.py-test_wrong.html" and path.name in done.stdout
     text = path.read_text(encoding="utf-8")
     assert "<title>test_mine.py::test_wrong</title>" in text and "AssertionError" in text
     assert '"op":"Conv2d"' in text and '"phase":"backward"' in text
+
+
+def test_tests_of_like_and_of_long_names_have_a_page_each(tmp_path):
+    assert "3 failed" in run(tmp_path, "--minidl-trace", test=TESTS_OF_LIKE_NAMES).stdout
+    assert len(list((tmp_path / "out").glob("test_mine.py-test_wrong-*.html"))) == 3
+
+
+def test_a_page_that_cannot_be_written_leaves_the_tests_alone(tmp_path):
+    (tmp_path / "pages").write_text("a file")
+    done = run(tmp_path, "--minidl-trace", "--minidl-trace-dir=pages")
+    assert "2 failed, 1 passed" in done.stdout and "could not be written: FileExistsError" in done.stdout
 
 
 def test_nobody_asked_for_pages(tmp_path):

@@ -5,16 +5,15 @@ from __future__ import annotations
 import argparse
 
 import minidl
-from minidl import nn, optim
+from minidl import optim
 from minidl.cli.arguments import CommandError, positive_float, positive_int, seed
-from minidl.cli.networks import Shape, build, image_shape, network_named
+from minidl.cli.networks import Shape, build, image_shape, loss_function, network_named
 from minidl.cli.training_step import training_step
 from minidl.data import Digits
 from minidl.debug.prompt import Pdb
 from minidl.debug.tutorial import Guide
 from minidl.debug.watch import step
 from minidl.tensor import Tensor
-from minidl.training.auxiliary import AuxiliaryLoss
 
 DESCRIPTION = """step through a training step on a real digit, forward, backward and back
 
@@ -39,7 +38,6 @@ def run(arguments: argparse.Namespace) -> int:
     minidl.manual_seed(arguments.seed)
     images, labels = digits(shape, arguments.batch_size or (1 if arguments.tutorial else 2), arguments.seed)
     model = build(network, shape)
-    loss_fn = AuxiliaryLoss(0.3) if network.name == "googlenet" else nn.CrossEntropyLoss()
     optimizer = optim.SGD(model.parameters(), lr=arguments.lr, momentum=0.9)
     answers = " ".join(str(label) for label in labels.tolist())
     print(
@@ -47,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     try:
         with step(model, prompt=Guide if arguments.tutorial else Pdb):
-            training_step(model, images, labels, loss_fn, optimizer)
+            training_step(model, images, labels, loss_function(network), optimizer)
     except (RuntimeError, ValueError) as error:  # it was shown
         raise CommandError(f"the step ended with an error: {str(error).splitlines()[0]}") from None
     return 0

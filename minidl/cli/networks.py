@@ -9,7 +9,8 @@ from difflib import get_close_matches
 
 from architectures.catalog import NETWORKS, Network
 from minidl.cli.arguments import CommandError
-from minidl.nn import Module
+from minidl.nn import CrossEntropyLoss, Module
+from minidl.training.auxiliary import AuxiliaryLoss
 
 Shape = tuple[int, int, int]
 
@@ -39,6 +40,11 @@ def build(network: Network, shape: Shape) -> Module:
     """The network, for images of this shape."""
     channels = shape[0]
     return network.build() if channels == network.input_shape[0] else network.build(in_channels=channels)
+
+
+def loss_function(network: Network) -> Module:
+    """What the network is trained with: cross-entropy, of GoogLeNet that of its auxiliary classifiers as well."""
+    return AuxiliaryLoss(0.3) if network.name == "googlenet" else CrossEntropyLoss()
 
 
 @contextmanager

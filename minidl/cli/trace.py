@@ -9,9 +9,10 @@ import numpy
 
 import minidl
 from architectures.catalog import Network
-from minidl import nn, optim
+from minidl import optim
 from minidl.cli.arguments import CommandError, not_negative_int, positive_float, positive_int, seed, writable_folder
-from minidl.cli.networks import explained, network_named
+from minidl.cli.networks import explained, loss_function, network_named
+from minidl.cli.training_step import training_step
 from minidl.cli.weights import add_weights_arguments, with_weights
 from minidl.data.named import NAMES, Description, described, split
 from minidl.debug import Tape
@@ -21,7 +22,6 @@ from minidl.debug.page.network import operations
 from minidl.functional.resize import interpolate
 from minidl.inspect.tables import bytes_text, shape_text
 from minidl.nn import Module
-from minidl.optim import Optimizer
 from minidl.tensor import Tensor
 
 DESCRIPTION = """write one training step of a network as a web page to step through
@@ -58,31 +58,23 @@ def run(arguments: argparse.Namespace) -> int:
     minidl.manual_seed(arguments.seed)
     model = _model(network, arguments, batches)
     optimizer = optim.SGD(model.parameters(), lr=arguments.lr, momentum=0.9)
+    loss_fn = loss_function(network)
     model.train()
     with explained(network, batches.shape):
         for _ in range(arguments.after):
-            training_step(model, optimizer, *batches.next())
+            training_step(model, *batches.next(), loss_fn, optimizer)
+            optimizer.zero_grad()
         images, labels = batches.next()
-        tape = record(lambda: training_step(model, optimizer, images, labels), model, budget=BUDGET)
-    assert isinstance(tape.result, float)
-    page = html(tape, network.name, _facts(model, arguments, images, tape.result))
+        tape = record(lambda: training_step(model, images, labels, loss_fn, optimizer), model, budget=BUDGET)
+    loss = tape.result.item()
+    page = html(tape, network.name, _facts(model, arguments, images, loss))
     try:
         path.write_text(page, encoding="utf-8")
     except OSError as error:
         raise CommandError(f"cannot write {path}: {error.strerror}") from None
-    print(f"{network.name}: {_counted(tape)}, loss {tape.result:.4f}")
+    print(f"{network.name}: {_counted(tape)}, loss {loss:.4f}")
     print(f"Page: {path}, {bytes_text(len(page.encode()))}")
     return 0
-
-
-def training_step(model: Module, optimizer: Optimizer, images: Tensor, labels: Tensor) -> float:
-    """Forward, backward, update; returns the loss. Networks with auxiliary outputs are trained on the first."""
-    optimizer.zero_grad()
-    output = model(images)
-    loss = nn.CrossEntropyLoss()(output[0] if isinstance(output, tuple) else output, labels)
-    loss.backward()
-    optimizer.step()
-    return loss.item()
 
 
 class Batches:

@@ -104,6 +104,9 @@ def _found(what: Any, tape: Tape | None) -> tuple[Function, Event | None]:
     """The node, and the last event of its call on the tape. ValueError for what has no derivative to check."""
     event = what if isinstance(what, Event) else None
     node = what.node if event else what.grad_fn if isinstance(what, Tensor) else what
+    if event is not None and node is None and event.kind in ("before", "after") and event.phase != "update":
+        help = 'trace(fn, record="full"), with a larger budget'
+        raise ValueError(explain("check", f"the tape has not kept this {event.operation}", help=help))
     if not isinstance(node, Function):
         rule = "expected an operation of the graph, or an event or a result of one"
         raise ValueError(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from minidl import memory
 from minidl.backend import array_module
@@ -37,19 +37,21 @@ class Run:
     def __init__(self, report: Callable[[Finding], None]):
         self.report = report
         self.modules: list[Any] = []  # that run, the innermost last
-        self._roots: list[Any] = []  # those that were called from outside of modules, each once
+        self._roots: dict[Any, None] = {}  # those with parameters that were called from outside of modules, in order
         self._names: dict[Any, str] = {}  # of all modules in the outermost one
 
     def enter(self, module: Any) -> None:
         if not self.modules:
             self._names = {below: name for name, below in module.named_modules()}
-            if not any(module is root for root in self._roots):
-                self._roots.append(module)
+            if next(module.parameters(), None) is not None:  # not a loss, of which there may be a new one in each step
+                self._roots[module] = None
         self.modules.append(module)
 
     def leave(self) -> None:
         if self.modules:
             self.modules.pop()
+        if not self.modules:
+            self._names = {}  # it would keep the modules alive
 
     def path(self) -> str:
         """The dotted name of the module that runs; '' for the outermost one and outside."""
@@ -64,6 +66,26 @@ class Run:
         """The dotted name of a parameter, or its shape."""
         named = (name for name, other in self.named_parameters() if other is parameter)
         return next(named, f"a tensor of shape {parameter.shape}")
+
+
+class Known:
+    """What is known of tensors, as long as they live. By identity: a WeakKeyDictionary asks ==, which has elements."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[weakref.ref, Any]] = {}
+
+    def __contains__(self, tensor: Tensor) -> bool:
+        return id(tensor) in self._known
+
+    def __getitem__(self, tensor: Tensor) -> Any:
+        return self._known[id(tensor)][1]
+
+    def __setitem__(self, tensor: Tensor, what: Any) -> None:
+        key = id(tensor)
+        self._known[key] = weakref.ref(tensor, lambda _: self._known.pop(key, None)), what
+
+    def discard(self, tensor: Tensor) -> None:
+        self._known.pop(id(tensor), None)
 
 
 class Rule(Observer):
@@ -89,27 +111,25 @@ class StaleGradients(Rule):
 
     def __init__(self, run: Run):
         super().__init__(run)
-        # By the id() of a leaf: the leaf, its array when its gradient was last added to, and when that was.
-        self.added: dict[int, tuple[Any, Any, int]] = {}
-        self.mixed: set[int] = set()
+        self.added = Known()  # of leaves: the array when the gradient was last added to, and when that was
+        self.mixed = Known()
 
     def before_backward(self, node: Function, grad_outputs: Sequence) -> None:
         leaf = getattr(node, "variable", None) if node.keeps_gradient else None
         if leaf is None:
             return
-        key = id(leaf)
-        if leaf.grad is None or key not in self.added or not leaf.grad.data.any():
-            self.mixed.discard(key)
+        if leaf.grad is None or leaf not in self.added or not leaf.grad.data.any():
+            self.mixed.discard(leaf)
         else:
-            _, array, when = self.added[key]
+            array, when = self.added[leaf]
             if leaf.data is not array or memory.changed_since(when, (array,)) is not None:
-                if key in self.mixed:
+                if leaf in self.mixed:
                     self._say(leaf)
-                self.mixed.add(key)
-        self.added[key] = leaf, leaf.data, memory.next_sequence()
+                self.mixed[leaf] = True
+        self.added[leaf] = leaf.data, memory.next_sequence()
 
     def before_update(self, optimizer: Any, param: Tensor) -> None:
-        if id(param) in self.mixed:
+        if param in self.mixed:
             self._say(param)
 
     def _say(self, leaf: Tensor) -> None:
@@ -182,9 +202,11 @@ class TrainMode(Rule):
             effect = "normalizes with the statistics of this batch, and changes its running ones"
         else:
             return
+        path = self.run.path()
+        name = type(module).__name__ + (f" ({path})" if path else "")
         self.find(
             type(module),
-            f"{type(module).__name__} ({self.run.path()}) is in train mode, although nothing is recorded: it {effect}",
+            f"{name} is in train mode, although nothing is recorded: it {effect}",
             "call model.eval() before an evaluation, and model.train() after it",
         )
 
@@ -197,18 +219,18 @@ class NotInOptimizer(Rule):
 
     def __init__(self, run: Run):
         super().__init__(run)
-        self.waiting: dict[int, list] = {}  # by the id() of a leaf that was never updated: itself, gradients so far
-        self.updated: dict[int, Tensor] = {}
+        self.waiting = Known()  # of leaves that were never updated: the number of gradients so far
+        self.updated = Known()
         self.steps = 0
 
     def before_backward(self, node: Function, grad_outputs: Sequence) -> None:
         leaf = getattr(node, "variable", None) if node.keeps_gradient else None
-        if leaf is not None and id(leaf) not in self.updated:
-            self.waiting.setdefault(id(leaf), [leaf, 0])[1] += 1
+        if leaf is not None and leaf not in self.updated:
+            self.waiting[leaf] = self.waiting[leaf] + 1 if leaf in self.waiting else 1
 
     def before_update(self, optimizer: Any, param: Tensor) -> None:
-        self.updated[id(param)] = param
-        self.waiting.pop(id(param), None)
+        self.updated[param] = True
+        self.waiting.discard(param)
 
     def before_step(self, optimizer: Any) -> None:
         params = [param for group in optimizer.param_groups for param in group["params"]]
@@ -230,20 +252,21 @@ class NotInOptimizer(Rule):
 
     def _say(self, gradients: int) -> None:
         # Only parameters of models: a leaf of one's own (an image, for a saliency map) is not meant to be learnt.
-        names: dict[int, str] = {}
+        missed: dict[int, tuple[str, Tensor]] = {}
         for name, parameter in self.run.named_parameters():
-            if self.waiting.get(id(parameter), (None, 0))[1] >= gradients:
-                names.setdefault(id(parameter), name)
-        if names:
-            listed = ", ".join(list(names.values())[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+            if parameter in self.waiting and self.waiting[parameter] >= gradients:
+                missed.setdefault(id(parameter), (name, parameter))
+        if missed:
+            names = [name for name, _ in missed.values()]
+            listed = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
             self.find(
-                tuple(names),
+                tuple(missed),
                 f"gradients arrive at {listed}, but no optimizer changes them",
                 "make the optimizer after the model is complete, from model.parameters(); what is not to be learnt: "
                 "requires_grad_(False)",
             )
-            for key in names:
-                del self.waiting[key]
+            for _, parameter in missed.values():
+                self.waiting.discard(parameter)
 
 
 class BroadcastLoss(Rule):
@@ -260,7 +283,7 @@ class BroadcastLoss(Rule):
     def __init__(self, run: Run):
         super().__init__(run)
         # The shapes of a prediction and its target, and the user's line, of each operation in PAIRS that has such.
-        self.pairs: WeakKeyDictionary[Function, tuple[tuple, tuple, str]] = WeakKeyDictionary()
+        self.pairs: weakref.WeakKeyDictionary[Function, tuple[tuple, tuple, str]] = weakref.WeakKeyDictionary()
 
     def after_forward(self, node: Function, inputs: tuple, outputs: Any) -> None:
         name = node.name()

@@ -76,7 +76,7 @@ class Looking(pdb.Pdb):
             try:
                 code = compile(line, "<stdin>", "eval")
             except SyntaxError:
-                self._execute(compile(line, "<stdin>", "single"))
+                self._execute(compile(line + "\n", "<stdin>", "single"))  # the end of `for ...: ...` in one line
                 return
             result = eval(code, self._names())
         except Exception as error:
@@ -128,9 +128,12 @@ class Looking(pdb.Pdb):
         """One line about an error, and its help; of a name that there is not, those of the tensors that there are."""
         words, event = words_of(error), self.event
         if isinstance(error, NameError) and event is not None and event.values:
-            near = get_close_matches(error.name or "", event.values, 1)
-            names = ", ".join(event.values)
-            words += f"; did you mean {near[0]}?" if near else f"; the tensors here are {names}"
+            name = error.name or ""
+            near = get_close_matches(name, event.values, 1)
+            if event.phase == "forward" and name in ("gy", *(f"g{given}" for given in event.names)):
+                words += "; backward brings gradients: unt phase:bwd"
+            else:
+                words += f"; did you mean {near[0]}?" if near else f"; the tensors here are {', '.join(event.values)}"
         return words
 
     def array(self, text: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import threading
 import time
 import weakref
@@ -10,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any
 
 from minidl import memory
@@ -73,6 +74,7 @@ class _Running:
     call: _Call
     opened: int  # the number of the event with which it began
     is_operation: bool
+    caller: FrameType  # whoever runs it: `apply`, say
     start: float = 0.0
 
 
@@ -339,6 +341,7 @@ class Recorder(Observer):
         return self.busy or threading.get_ident() != self.thread
 
     def _level(self) -> int:
+        self._forget_what_failed()
         return self._running[-1].call.level + 1 if self._running else 0
 
     def _next_call(self) -> int:
@@ -346,8 +349,16 @@ class Recorder(Observer):
         return self._call_count
 
     def _begin(self, what: Any, call: _Call, opened: int) -> None:
+        caller: Any = sys._getframe(1)
+        while caller.f_code.co_filename == __file__:
+            caller = caller.f_back
         start = time.perf_counter() - self.away
-        self._running.append(_Running(what, call, opened, not isinstance(what, Module), start))
+        self._running.append(_Running(what, call, opened, not isinstance(what, Module), caller, start))
+
+    def _forget_what_failed(self) -> None:
+        """An operation or a step that raises an exception ends without a word: who called it is no longer there."""
+        while self._running and self._running[-1].is_operation and not _is_on_stack(self._running[-1].caller):
+            self._running.pop()
 
     def _end(self, what: Any) -> float:
         """How long it took."""
@@ -360,6 +371,7 @@ class Recorder(Observer):
 
     def _event(self, phase: str, kind: str, call: _Call, what: Any, opens: bool = False, **known: Any) -> None:
         """Put an event on the tape, and let the debugger have it."""
+        self._forget_what_failed()
         number = len(self.tape)
         within = next((each.opened for each in reversed(self._running) if each.is_operation), None)
         node = what if isinstance(what, Function) else None
@@ -401,6 +413,13 @@ def input_names(kind: Any, count: int) -> tuple[str, ...]:
         elif parameter.kind is not parameter.KEYWORD_ONLY and parameter.name not in ("self", "ctx", "context"):
             names.append(parameter.name)
     return tuple(names[:count])
+
+
+def _is_on_stack(wanted: FrameType) -> bool:
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame is not wanted:
+        frame = frame.f_back
+    return frame is not None
 
 
 def _bytes(values: tuple) -> int:

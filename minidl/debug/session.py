@@ -47,10 +47,14 @@ class Session(Recorder):
         """Show the event, and return when the computation is to go on."""
         raise NotImplementedError
 
+    def variables(self) -> dict[str, Any]:
+        """Those of the program where it stands, as far as conditions may use them."""
+        return {}
+
     def evaluate(self, condition: Any, event: Event) -> bool:
         """The condition of a breakpoint, with the names of the event."""
-        names = {name: value.array for name, value in event.values.items()}
-        return bool(eval(condition, {"event": event, "tape": self.tape, **names}))  # the user's own words
+        names = self.variables() | {name: value.array for name, value in event.values.items()}
+        return bool(eval(condition, {**names, "event": event, "tape": self.tape}))  # the user's own words
 
     def let_go(self) -> None:
         """Called when the computation is to run on, with nothing to stop at."""
@@ -68,6 +72,10 @@ class Session(Recorder):
     def before_change(self, array: Any) -> None:
         if not self.detached:
             super().before_change(array)
+
+    def overwritten(self, array: Any) -> None:
+        if not self.detached:
+            super().overwritten(array)
 
     def happened(self, event: Event) -> None:
         self.position = event.number
@@ -113,10 +121,6 @@ class Session(Recorder):
 
     def problem(self, message: str) -> None:
         """What went wrong in a condition, or with the tape. A face shows it."""
-
-    def overwritten(self, array: Any) -> None:
-        if not self.detached:
-            super().overwritten(array)
 
     def spoilt(self, values: list[Value], line: str) -> None:
         if line not in self._told:

@@ -97,13 +97,13 @@ def _product(call: Call, place: Index) -> tuple[tuple[Term, ...], str]:
     column = [rest.pop(0)] if b.ndim > 1 else []
     terms = []
     for k in range(a.shape[-1]):
-        left = (*_broadcast(front, a.shape[:-2]), *row, k)
-        right = (*_broadcast(front, b.shape[:-2]), k, *column)
+        left = (*broadcast_index(front, a.shape[:-2]), *row, k)
+        right = (*broadcast_index(front, b.shape[:-2]), k, *column)
         terms.append(_term(names, a, left, b, right))
     return tuple(terms), f"  a row of {names[0]} times a column of {names[1]}"
 
 
-def _broadcast(front: Index, shape: Index) -> Index:
+def broadcast_index(front: Index, shape: Index) -> Index:
     """The index into dimensions of `shape` that broadcast to those that `front` counts."""
     kept = front[len(front) - len(shape) :] if shape else ()
     return tuple(0 if size == 1 else i for i, size in zip(kept, shape, strict=True))

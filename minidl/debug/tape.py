@@ -115,12 +115,20 @@ class Event:
     bytes: int = 0
     options: dict[str, Any] = field(default_factory=dict)
     type: type | None = None  # the class of the operation, module or optimizer
-    _node: Any = None  # the node itself on a full tape, a weak reference on the others
+    _node: Any = None  # the node itself, or a weak reference to it
 
     @property
     def node(self) -> Function | None:
-        """The operation itself; None of a module or an optimizer, or if it is gone (record="full" keeps it)."""
+        """The operation itself; None of a module or an optimizer, or if it is gone.
+
+        A full tape keeps it as long as its tensors are within the budget.
+        """
         return self._node() if isinstance(self._node, weakref.ref) else self._node
+
+    def release_node(self) -> None:
+        """Keep the operation no longer alive, and with it what its forward has saved."""
+        if self.node is not None:
+            self._node = weakref.ref(self.node)
 
     @property
     def source(self) -> Source | None:
@@ -164,8 +172,9 @@ class Tape:
 
     record      "meta": shapes, lines and times. "stats": also the statistics of every tensor. "full": also the tensors
                 themselves. They are not copied; what is written into is copied just before that.
-    budget      bytes of memory that a full tape keeps alive, at most. Beyond it the oldest tensors are let go, and
-                their statistics stay. Parameters do not count until an update changes them.
+    budget      bytes of memory that a full tape keeps alive, at most. Beyond it the oldest tensors are let go, with the
+                operations that have saved them, and their statistics stay. Parameters do not count until an update
+                changes them.
     model       the module whose parts have the dotted names; None if none was called
     result      what the traced function returned
     """
@@ -178,6 +187,7 @@ class Tape:
         self.result: Any = None
         self.kept = 0  # bytes
         self.dropped = 0  # Values whose array was let go
+        self._released = 0  # events whose operations were let go
         self._calls: dict[int, list[int]] = {}
         # For a full tape: the Values that lie in one piece of memory, by the id() of its owner, and what they count.
         # The oldest first. Their arrays are alive, so the id is not given to another object.
@@ -239,16 +249,23 @@ class Tape:
 
     def _let_go(self) -> None:
         """Drop the arrays of the oldest pieces of memory until the others are within the budget."""
-        for key, (values, bytes) in list(self._pieces.items()):
+        gone, last = [], -1
+        for key, (values, bytes) in self._pieces.items():  # no copy of it: over the budget, each new tensor comes here
             if self.kept <= self.budget:
-                return
+                break
             if bytes:
                 for value in values:
                     value._statistics = value.statistics
                     value._array = None
+                    last = max(last, -1 if value.producer is None else value.producer)
                 self.dropped += len(values)
                 self.kept -= bytes
-                del self._pieces[key]
+                gone.append(key)
+        for key in gone:
+            del self._pieces[key]
+        for event in self.events[self._released : last + 1]:
+            event.release_node()
+        self._released = max(self._released, last + 1)
 
     def overwritten(self, array: Any, line: str) -> list[Value]:
         """`array` was written to in this line of the user's, and nobody said so before: the Values that it spoilt."""

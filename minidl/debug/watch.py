@@ -39,11 +39,9 @@ class Watch(Session):
     def problem(self, message: str) -> None:
         self.prompt.error(message)
 
-    def evaluate(self, condition: Any, event: Event) -> bool:
+    def variables(self) -> dict[str, Any]:
         frames = user_frames(sys._getframe())
-        names = {**frames[0].f_globals, **frames[0].f_locals} if frames else {}
-        names |= {name: value.array for name, value in event.values.items()}
-        return bool(eval(condition, {**names, "event": event, "tape": self.tape}))  # the user's own words
+        return {**frames[0].f_globals, **frames[0].f_locals} if frames else {}
 
     def let_go(self) -> None:
         if not self.is_lasting and self in active:

@@ -23,7 +23,7 @@ import numpy
 
 from minidl.backend import float64, transfer
 from minidl.debug.check import kept_arrays
-from minidl.debug.sums import PRODUCTS, Call, Index, summands_of
+from minidl.debug.sums import PRODUCTS, Call, Index, broadcast_index, summands_of
 from minidl.debug.tape import Event, Tape, Value
 from minidl.debug.terms import Term, Why, brackets, in_digits
 from minidl.elementwise import sum_to_shape
@@ -60,6 +60,7 @@ def _why(value: Value, place: Index, tape: Tape, gradient: bool, limit: int) -> 
             if event.kind == "accumulate" and (value in event.produced or value in event.incoming):
                 return _why_gradient(tape, event.inputs[0], place, limit, event)
             if value in event.incoming:
+                _require_forward(event)
                 return _why_gradient(tape, event.outputs[event.incoming.index(value)], place, limit, event)
     maker = tape.producer(value)
     if maker is None:
@@ -67,9 +68,13 @@ def _why(value: Value, place: Index, tape: Tape, gradient: bool, limit: int) -> 
         help = "of its gradient: why(x.grad, index, tape) after backward, or why(x, index, tape, gradient=True)"
         raise ValueError(explain("why", rule, {"tensor": value}, help))
     if maker.phase == "backward":  # one that went nowhere, or whose sum with others is the gradient
+        _require_forward(maker)
         position = maker.produced.index(value)
-        through = _through(maker, position, place, limit)
-        return replace(through, notes=(f"  what {_title(maker)} adds to it",))
+        x, notes = maker.inputs[position], [f"  what {_title(maker)} adds to it"]
+        if value.shape != x.shape:  # a broadcasting operation returns the gradient in the shape of its result
+            place = broadcast_index(place, x.shape)
+            notes.append(f"  it was broadcast to {list(value.shape)}: the sum over all places that it went to")
+        return replace(_through(maker, position, place, limit), notes=tuple(notes))
     if maker.phase == "update":
         raise ValueError(explain("why", f"{maker.operation} made this by its update: see its formula", {"is": value}))
     return _why_value(maker, maker.outputs.index(value), place, limit)
@@ -87,6 +92,13 @@ def _on_tape(what: Any, tape: Tape) -> Value:
     rule = "this tensor is not on the tape"
     help = 'keep what is computed inside of trace(fn, record="full"); an array changed since is another one'
     raise ValueError(explain("why", rule, {"tensor": what}, help))
+
+
+def _require_forward(event: Event) -> None:
+    """ValueError for an operation that ran forward before the tape began."""
+    if not event.outputs:
+        rule = f"the forward of {event.operation} is not on the tape"
+        raise ValueError(explain("why", rule, help="run it inside of trace, or of step, as well as backward"))
 
 
 def _place(shape: Index, index: Any) -> Index:

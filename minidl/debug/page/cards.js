@@ -70,7 +70,7 @@ function links(card, step) {
   const button = (to, sign, what, of = index) => element("button", {
     type: "button", className: page.steps[to].phase, onclick: () => go(to, { jump: true, tensor: of }),
     "aria-label": `${what} step ${to + 1}, ${page.steps[to].phase}, ${stepWords(page.steps[to])}`, title: `${what} step ${to + 1}`,
-  }, sign, " ", stepWords(page.steps[to]));
+  }, sign, " ", stepWords(page.steps[to]), page.steps[to].phase === "backward" && !sign.startsWith("∂") ? ", backward" : ""); // not by colour alone
   const made = tensor.made !== null && tensor.made !== here ? [button(tensor.made, "←", "made by")] : [];
   const users = tensor.used.filter((user) => user !== here);
   const shown = users.slice(0, 3).map((user) => button(user, "→", "taken by"));

@@ -15,7 +15,7 @@ A step is an operation forward or backward, or the update of a module's paramete
     op          the operation: Conv2d; of an update, the optimizer
     path        the dotted name of the module, "" outside of all
     node        number of its node in the graph, null if it has none
-    settings    the options of the operation, in words
+    settings    the options of the operation and the numbers among its inputs, in words
     ms          how long it took, null if nobody knows
     source      {place, line}: the line that called it, in the user's code or in architectures/; null if there is none
     takes, gives    [{role, tensor}]: x, weight, ...; numbers of tensors
@@ -226,6 +226,8 @@ class _Document:
         if event.operation not in self.formulas:
             self.formulas[event.operation] = formula(event.type)
         source = event.stack[0] if event.stack else None
+        numbers = {name: x for name, x in zip(event.names, event.inputs, strict=False) if not isinstance(x, Value)}
+        told = {name: value for name, value in (numbers | event.options).items() if _is_told(event, value)}
         self.step_of[event.number] = len(self.steps)
         self.steps.append(
             {
@@ -233,7 +235,7 @@ class _Document:
                 "op": event.operation,
                 "path": event.path if path is None else path,
                 "node": self.network.node_of(event) if path is None else self.network.layer(path),
-                "settings": settings({name: value for name, value in event.options.items() if _is_told(event, value)}),
+                "settings": settings(told),
                 "ms": round(1000 * event.seconds if ms is None else ms, 4),
                 "source": {"place": source.name, "line": source.text} if source and source.text else None,
                 "takes": takes,

@@ -231,10 +231,8 @@ class _Reader:
 
     def _ran(self, event: Event, node: Node, batch: Shape) -> None:
         edges = len(self.edges)
-        operation = Operation(event.node, event.inputs, event.outputs)  # type: ignore[arg-type]
-        for value in event.inputs:
-            if not isinstance(value, Value):
-                continue
+        inputs = tuple(value for value in event.inputs if isinstance(value, Value))  # without the 2 of 2 * x
+        for value in inputs:
             maker = self.makers.get(value)
             if maker is not None and maker is not node:
                 self.edges[Edge(maker, node, _without_batch(value.shape, batch))] = None
@@ -245,7 +243,8 @@ class _Reader:
         kind = next((kind for kind, types in KINDS.items() if issubclass(event.type or object, types)), "other")
         if node.kind == "other":
             node.kind = "merge" if merges and kind == "other" else kind
-        if event.node is not None:
+        if event.node is not None and inputs:
+            operation = Operation(event.node, inputs, event.outputs)  # type: ignore[arg-type]
             node.label = node.label or verb_of(operation, node.kind)
             node.detail = node.detail or detail_of(operation)
         node.label = node.label or event.operation
