@@ -322,3 +322,11 @@ def test_precision_of_products_is_checked():
     with pytest.raises(ValueError, match=r"unknown precision 'medium'(?s:.*)highest"):
         minidl.set_float32_matmul_precision("medium")
     assert minidl.get_float32_matmul_precision() == "highest"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "padding"), [("float64", ((1, 1), (1, 1))), ("float32", ((0, 1), (0, 1))), ("float32", ((1, 1), (0, 1)))]
+)
+def test_what_cudnn_gets_wrong_it_is_not_given(gpu, dtype, padding):
+    x, weight = gpu.ones((1, 1, 5, 5), dtype), gpu.ones((1, 1, 3, 3), dtype)
+    assert cudnn.convolution(x, weight, (1, 1, 5, 5), ((1, 1), padding, (1, 1))) is None

@@ -59,8 +59,13 @@ class Convolution:
 
 
 def convolution(x: Any, weight: Any, y_shape: tuple[int, ...], geometry: tuple) -> Convolution | None:
-    """The convolution of arrays like these; None where cuDNN has none, or minidl does without it (float64)."""
-    if x.dtype != float32 or not x.size or not weight.size:
+    """The convolution of arrays like these; None where cuDNN has none, or minidl does without it.
+
+    It does so in float64, and where more padding is added on one side than on the other: cuDNN 9.19 on an H200 takes
+    such convolutions, and returns wrong gradients of the weights (and of everything, in float64).
+    """
+    uneven = any(before != after for before, after in geometry[1])
+    if x.dtype != float32 or uneven or not x.size or not weight.size:
         return None
     key = (x.device.id, get_float32_matmul_precision(), x.shape, weight.shape, geometry)
     if key not in _convolutions:
