@@ -10,7 +10,7 @@ import pytest
 
 import minidl
 from minidl import backend
-from minidl.gpu import launch, normalization, random
+from minidl.gpu import cudnn, launch, normalization, random
 from minidl.inspect.trace import unchanged
 from minidl.nn import functional as F
 from tests import standin_gpu
