@@ -8,6 +8,8 @@ This file is the public face; names and arguments are PyTorch's. Where to start 
     minidl/ops/im2col.py         convolution as a matrix product
 """
 
+import importlib as _importlib
+
 from minidl import autograd, cuda, data, distributed, nn, onnx, optim
 from minidl.algorithm import use_algorithm
 from minidl.autograd import gradcheck
@@ -123,3 +125,10 @@ from minidl.serialization import load, save
 from minidl.tensor import Tensor, apply
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    """The debugger is imported when it is first asked for: `minidl.debug.step()` works, and training never waits."""
+    if name == "debug":
+        return _importlib.import_module("minidl.debug")
+    raise AttributeError(f"module 'minidl' has no attribute {name!r}")

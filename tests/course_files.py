@@ -42,4 +42,4 @@ def solve(tree: Path, only: str | None = None) -> None:
     if only is not None:
         chosen = tuple(answer for answer in submission.answers if answer.task == only)
         submission = Submission("solved", SAMPLE.name, "", chosen)
-    carry(submission, open_tree(tree))
+    carry(submission, open_tree(tree), force=True)

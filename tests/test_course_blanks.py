@@ -97,6 +97,8 @@ def test_another_indentation_is_moved(text):
         ("        return 1\n\n    def forward(self):\n        return 2\n", "outside the function"),
         ("        return 1\n    size = 3\n", "outside the function"),
         ('        text = """\n', "line"),
+        ("        break\n", "'break' outside loop"),
+        ("        nonlocal size\n", "no binding for nonlocal"),
         ("        return '\0'\n", "Pool.backward"),
         ("        return " + "(" * 5000 + ")" * 5000, "Pool.backward"),
         ("        return " + "-" * 200_000 + "1", "at most"),

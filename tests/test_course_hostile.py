@@ -80,8 +80,13 @@ TRICKS = {
         ("gradient is wrong", "stopped after"),
     ),
     "a syntax error": ("return 2 * (x", "energy.py"),
+    "a break outside a loop": ("if x.size:\n    break\nreturn x", "'break' outside loop"),
+    "a global that is a parameter": ("global x\nreturn x", "parameter and global"),
     "leaving the function": ("return x\n\nimport os", "the code goes on outside the function"),
 }
+
+
+LYING = ("a tree that lies", "a tree that names other files")
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +128,7 @@ def graded(tmp_path_factory):
         Answer("9.3", file, "array", "    return 1\n") for file in ("numpy.py", "../../conftest.py", "/etc/passwd")
     ]
     paths["more files"] = hand_in(folder, replace(extra, answers=(*extra.answers, *strangers)))
-    for name in ("a tree", "a tree in Latin-1", "a tree without a file", "a tree with a link", "a tree that lies"):
+    for name in ("a tree", "a tree in Latin-1", "a tree without a file", "a tree with a link", *LYING):
         tree = paths[name] = folder / name.replace(" ", "-")
         release(SAMPLE, tree)
         solve(tree)
@@ -134,6 +139,16 @@ def graded(tmp_path_factory):
     shutil.rmtree(linked)
     linked.symlink_to(FOLDER.parent)  # where the answers are
     (paths["a tree that lies"] / "release.json").write_text('["minidl course release 1"]')
+    manifest = paths["a tree that names other files"] / "release.json"
+    table = json.loads(manifest.read_text())
+    entry = {"task": "9.1", "symbol": "x", "released": ""}
+    table["blanks"] = [{**entry, "file": name} for name in ("/dev/zero", "/etc/passwd", "../../secret.py")]
+    table["files"], table["folder"] = {"/dev/zero": ""}, "/etc"
+    manifest.write_text(json.dumps(table))
+    paths["a link to a device"] = folder / "zero_submission.json"
+    paths["a link to a device"].symlink_to("/dev/zero")
+    paths["a pipe"] = folder / "pipe_submission.json"
+    os.mkfifo(paths["a pipe"])
     jobs = 2 if os.geteuid() == 0 else 1  # as one user, each could spoil what is graded beside it
     with Grader(SAMPLE, jobs=jobs, memory=600, patience=3) as grader:
         grades = dict(grader.grade_all(list(paths.values())))
@@ -246,6 +261,8 @@ def test_written_results_and_tests_change_nothing(graded):
         ("a file that is not there", "cannot be read"),
         ("an empty folder", "no submission was found"),
         ("a tree that lies", "no submission was found"),
+        ("a link to a device", "is a link to another place"),
+        ("a pipe", "is no plain file"),
         ("altered after it was collected", "sha256"),
     ],
 )
@@ -268,6 +285,11 @@ def test_a_tree_cannot_hand_in_what_stands_elsewhere(graded):
     assert "energy.py is a link to another place" in text_of(grade)
 
 
+def test_what_a_tree_says_of_its_blanks_is_not_believed(graded):
+    """Its release.json names other files, which are not even opened; the blanks of the assignment are graded."""
+    assert graded[0]["a tree that names other files"].points == 10
+
+
 def test_only_the_blanks_of_a_submission_are_taken(graded):
     grade = graded[0]["more files"]
     assert grade.points == 10 and text_of(grade).count("is no blank of this assignment: passed over") == 3
@@ -288,4 +310,4 @@ def test_each_of_them_can_be_written_in_every_format(graded):
         json.loads(formats.classroom50(grade))
         formats.junit(grade).encode("utf-8")
     view = overview(SAMPLE, list(graded[0].values()))
-    assert "9.3" in as_text(view) and len(view.problems) == 6
+    assert "9.3" in as_text(view) and len(view.problems) == 8

@@ -16,7 +16,7 @@ from minidl.course.notebook import cells, to_notebook
 from minidl.course.prove import leaks
 from minidl.course.release import release, write_code
 from minidl.course.student import TreeError, open_tree
-from minidl.course.submission import SubmissionError, carry, collect, read_submission
+from minidl.course.submission import SubmissionError, carry, changed_elsewhere, collect, read_submission
 from tests.course_files import FOLDER, SAMPLE, hand_in, solve, solved
 
 ENERGY = "assignments/a9_sample/energy.py"
@@ -168,7 +168,7 @@ def test_only_the_bodies_are_collected_and_other_changes_are_named(tree):
     (tree / "minidl/engine.py").write_text("# mine\n")
     (tree / "minidl/memory.py").unlink()
     (tree / "tests/test_a9.py").write_text("def test():\n    pass\n")
-    submission, notes = collect(open_tree(tree))
+    submission, notes = collect(open_tree(tree)), changed_elsewhere(open_tree(tree))
     assert [answer.symbol for answer in submission.answers] == [blank.symbol for blank in SAMPLE.blanks]
     text = "\n".join(notes)
     for words in (
@@ -203,9 +203,9 @@ def test_blanks_are_not_collected_and_said(tree, monkeypatch, capsys):
 def test_windows_line_ends_and_a_byte_order_mark_are_no_change(tree):
     solve(tree)
     energy = tree / ENERGY
-    before, _ = collect(open_tree(tree))
+    before = collect(open_tree(tree))
     energy.write_bytes(b"\xef\xbb\xbf" + energy.read_bytes().replace(b"\n", b"\r\n"))
-    after, notes = collect(open_tree(tree))
+    after, notes = collect(open_tree(tree)), changed_elsewhere(open_tree(tree))
     assert after.answers == before.answers and not notes
 
 
@@ -215,6 +215,24 @@ def test_a_syntax_error_is_told_with_its_line(tree, monkeypatch, capsys):
     energy.write_text(energy.read_text().replace("grad = 2 * x", "grad = = 2 * x"))
     code, text = said(tree, "collect", monkeypatch=monkeypatch, capsys=capsys)
     assert code == 1 and f"not collected: task 9.3, gradient: {ENERGY}, line" in text and "grad = = 2 * x" in text
+    written = (tree / "a9_submission.json").read_text()
+    energy.write_text(energy.read_text() + "def (\n")
+    code, text = said(tree, "collect", monkeypatch=monkeypatch, capsys=capsys)
+    assert code == 1 and "stays as it was" in text and (tree / "a9_submission.json").read_text() == written
+
+
+def test_only_what_stands_in_the_tree_is_collected(tree, tmp_path):
+    solve(tree)
+    manifest = tree / "release.json"
+    table = json.loads(manifest.read_text())
+    (tmp_path / "secret.py").write_text("def gradient(x):\n    return 1\n")
+    names = [str(tmp_path / "secret.py"), "../secret.py", "assignments/../../secret.py"]
+    entry = {"task": "9.3", "symbol": "gradient", "released": ""}
+    table["blanks"], table["folder"] = [{**entry, "file": name} for name in names], str(tmp_path)
+    manifest.write_text(json.dumps(table))
+    found = collect(open_tree(tree))
+    assert not found.answers and len(found.problems) == 4
+    assert all("does not stand in the tree" in problem for problem in found.problems)
 
 
 @pytest.mark.parametrize(
@@ -262,14 +280,24 @@ def test_carry_puts_earlier_work_into_the_next_tree(tmp_path):
     source = (tmp_path / "one" / path).read_text()
     (tmp_path / "one" / path).write_text(blanks.put(source, "LeakyReLU.backward", mine))
     assert "`minidl course carry b1_submission.json` puts" in (tmp_path / "two/README.md").read_text()
-    submission, _ = collect(open_tree(tmp_path / "one"))
+    submission = collect(open_tree(tmp_path / "one"))
     (tmp_path / "one" / "b1_submission.json").write_text("an older one: what stands in the tree counts")
     assert read_submission(tmp_path / "one").answers == submission.answers
     done, failed = carry(submission, open_tree(tmp_path / "two"))
     assert (done, failed) == (["1.1 LeakyReLU.backward"], [])
     assert mine in (tmp_path / "two" / path).read_text()
-    collected, notes = collect(open_tree(tmp_path / "two"))
+    collected, notes = collect(open_tree(tmp_path / "two")), changed_elsewhere(open_tree(tmp_path / "two"))
     assert not collected.answers and not notes  # what was carried is neither handed in nor complained of
+    assert carry(submission, open_tree(tmp_path / "two")) == (["1.1 LeakyReLU.backward"], [])  # as it is there already
+
+    better = mine.replace("7", "8")
+    source = (tmp_path / "two" / path).read_text()
+    (tmp_path / "two" / path).write_text(blanks.put(source, "LeakyReLU.backward", better))
+    done, failed = carry(submission, open_tree(tmp_path / "two"))
+    assert not done and "other work of yours stands there" in failed[0]
+    assert better in (tmp_path / "two" / path).read_text()
+    assert carry(submission, open_tree(tmp_path / "two"), force=True) == (["1.1 LeakyReLU.backward"], [])
+    assert mine in (tmp_path / "two" / path).read_text()
 
     wrong = solved().answers[-1]
     assert carry(type(submission)("x", "b1", "", (wrong,)), open_tree(tmp_path / "two"))[1] == [
@@ -291,7 +319,14 @@ def test_a_release_of_another_kind_is_refused(tree):
         ('id = "9.2"', 'id = "9.1"', "stands there twice"),
         ("points = 3", "points = 0", "at least one point"),
         ("points = 3", 'points = "3"', "must be of type int"),
-        ('needs = ["9.1"]', 'needs = ["9.8"]', "needs '9.8', which is no other task"),
+        ('needs = ["9.1"]', 'needs = ["9.8"]', "needs '9.8', which must be another task"),
+        ('needs = ["9.1"]', 'needs = ["9.1", "9.1"]', "needs '9.1', which must be another task, named once"),
+        ("[[task]]", '[[choice]]\ntitle = "x"\nbest = 1\ntasks = ["9.1", "9.1"]\n[[task]]', "in one choice once"),
+        (
+            "[[task]]",
+            '[[choice]]\ntitle = "x"\nbest = 1\ntasks = ["9.7"]\n[[task]]',
+            "'9.7' in a choice must be a task",
+        ),
         ("LeakyReLU.backward", "LeakyReLU.forwards", "LeakyReLU.forwards is missing"),
         ("activation.py:LeakyReLU", "activations.py:LeakyReLU", "that file is not in the release"),
         ('title = "Sample"', 'titel = "Sample"', "'titel' is not a key"),

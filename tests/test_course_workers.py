@@ -1,6 +1,7 @@
 """What a worker leaves is read without trust: forged files are no answer, and nothing waits for them."""
 
 import json
+import math
 import os
 import zipfile
 from dataclasses import asdict
@@ -30,7 +31,8 @@ def test_a_plain_answer_is_read(tmp_path):
 
 @pytest.mark.parametrize(
     "words",
-    ["", "[]", "{}", "null", "\0", "[" * 100_000, '{"error": 3}', json.dumps(asdict(Outcome()) | {"changed": 5})],
+    ["", "[]", "{}", "null", "\0", "[" * 100_000, '{"error": 3}', json.dumps(asdict(Outcome()) | {"changed": 5})]
+    + [json.dumps(asdict(Outcome()) | {"seconds": seconds}) for seconds in (math.nan, math.inf, -1, "0", None)],
 )
 def test_words_that_make_no_sense_are_no_answer(tmp_path, words):
     path = leave(tmp_path / "1", {"y": numpy.ones(2)})
@@ -69,6 +71,13 @@ def test_pickles_and_bombs_are_no_answer(tmp_path):
     assert read_outcome(path) is None
     file.write_bytes(b"PK\x03\x04 and nothing more")
     assert read_outcome(path) is None
+    save_arrays(file, {"y": numpy.ones(2)})
+    data = file.read_bytes()
+    broken = [data[:place] + bytes([value]) + data[place + 1 :] for place in range(len(data)) for value in (0, 7, 255)]
+    for number, text in enumerate(broken):  # whatever byte is wrong, the grader does not stop
+        file.write_bytes(text)
+        outcome = read_outcome(path)
+        assert outcome is None or set(map(type, outcome.outputs.values())) <= {numpy.ndarray}, number
 
 
 @pytest.mark.parametrize(

@@ -767,7 +767,7 @@ class SGDWithNesterov:
 
 @check("1.9", points=1, rtol=1e-5)
 class Scores:
-    """TwoLayerNet.forward: W2 max(W1 x + b1, 0) + b2"""
+    """TwoLayerNet.forward: max(x W1^T + b1, 0) W2^T + b2"""
 
     def inputs(rng):
         return {"images": rng.standard_normal((5, 64)).astype("float32")}

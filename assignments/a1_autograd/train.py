@@ -16,7 +16,7 @@ from minidl.optim import SGD, Optimizer
 
 
 class TwoLayerNet(nn.Module):
-    """scores = W2 max(W1 x + b1, 0) + b2
+    """scores = max(x W1^T + b1, 0) W2^T + b2
 
     x: (N, 64), an 8x8 image as one row; hidden units: (N, hidden); scores: (N, 10), one for each digit.
     """

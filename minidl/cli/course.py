@@ -11,11 +11,12 @@ from pathlib import Path
 from minidl.cli.arguments import CommandError, output_folder, positive_float, positive_int, seed, writable_folder
 from minidl.cli.course_grading import FORMATS, format_names, grade, make_bundle
 from minidl.course.assignment import AssignmentError, all_assignments, find_assignment
+from minidl.course.files import write_text
 from minidl.course.grading import FOR_ONE
 from minidl.course.prove import prove
-from minidl.course.release import release, write_text
+from minidl.course.release import release
 from minidl.course.student import Tree, TreeError, open_tree
-from minidl.course.submission import SubmissionError, carry, collect, read_submission
+from minidl.course.submission import SubmissionError, carry, changed_elsewhere, collect, read_submission
 
 DESCRIPTION = """assignments on minidl: release, test, collect, carry, grade, bundle, check
 
@@ -40,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     add = command("carry", _carry, "for students: put the work on an earlier assignment into this tree")
     add("source", type=Path, nargs="+", metavar="FROM", help="its submission file, or its tree; then, if you like, TO")
+
+    add("--force", action="store_true", help="also in place of what you have written in this tree since")
 
     add = command("picture", _picture, "for students: draw the picture at the end with your own code")
     add("--out", type=Path, default=Path("out"), metavar="DIR", help="where it goes (out)")
@@ -110,10 +113,12 @@ def pytest(tree: Tree, options: Sequence[str]) -> int:
 
 def _collect(arguments: argparse.Namespace) -> int:
     tree = open_tree(Path.cwd())
-    submission, notes = collect(tree)
+    submission, notes = collect(tree), changed_elsewhere(tree)
     path = arguments.out or tree.root / f"{submission.assignment}_submission.json"
     writable_folder(path.resolve().parent)
-    write_text(path, submission.as_json())
+    keep = bool(submission.problems) and path.exists()
+    if not keep:
+        write_text(path, submission.as_json())
     written = {(answer.file, answer.symbol) for answer in submission.answers}
     for blank in tree.manifest["blanks"]:
         state = "written" if (blank["file"], blank["symbol"]) in written else "NOT WRITTEN"
@@ -125,7 +130,10 @@ def _collect(arguments: argparse.Namespace) -> int:
         for note in notes:
             print(f"  {note}")
     count = len(tree.manifest["blanks"])
-    print(f"\n{len(submission.answers)} of {count} functions are in {path}: hand in this file")
+    if keep:
+        print(f"\n{path} stays as it was: mend what is not collected, or name another file with --out")
+    else:
+        print(f"\n{len(submission.answers)} of {count} functions are in {path}: hand in this file")
     return 1 if submission.problems else 0
 
 
@@ -134,10 +142,10 @@ def _carry(arguments: argparse.Namespace) -> int:
         raise CommandError("carry takes a submission and, if it is not the one you are in, the tree that it goes into")
     tree = open_tree(arguments.source[1] if len(arguments.source) == 2 else Path.cwd())
     submission = read_submission(arguments.source[0])
-    done, failed = carry(submission, tree)
+    done, failed = carry(submission, tree, arguments.force)
     for name in done:
         print(f"  carried: {name}")
-    for text in failed:
+    for text in [*submission.problems, *failed]:
         print(f"  not carried: {text}")
     print(f"{len(done)} functions of {submission.assignment} are now in {tree.root}")
     return 0 if done else 1
@@ -145,6 +153,8 @@ def _carry(arguments: argparse.Namespace) -> int:
 
 def _picture(arguments: argparse.Namespace) -> int:
     tree = open_tree(Path.cwd())
+    if (foreign := tree.foreign()) is not None:
+        raise CommandError(foreign)
     path = tree.assignment.folder / "picture.py"
     if not path.is_file():
         raise CommandError(f"{tree.assignment.name} has no picture")

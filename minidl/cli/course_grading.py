@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
@@ -17,10 +19,13 @@ from minidl.cli.arguments import CommandError, writable_folder
 from minidl.cli.course_report import overview_figure
 from minidl.cli.train_report import save_figure
 from minidl.course import formats
-from minidl.course.assignment import AssignmentError, find_assignment
+from minidl.course.assignment import AssignmentError, all_assignments, find_assignment
 from minidl.course.bundle import bundle
+from minidl.course.files import read_plain
 from minidl.course.grading import Grade, Grader
 from minidl.course.overview import as_text, overview
+from minidl.course.release import MANIFEST
+from minidl.course.submission import LARGEST
 from minidl.training.console import duration
 
 # Of each format that is a file for each submission: its folder and the end of the name, and what writes it.
@@ -44,9 +49,9 @@ def format_names(text: str) -> list[str]:
 def grade(arguments: argparse.Namespace) -> int:
     """Grade all submissions, write the files, print the summary. 0 when the grading ran, whatever the points."""
     paths = submissions(arguments.submissions)
-    name = arguments.assignment or _named_in(paths)
+    name = arguments.assignment or assignment_of(paths)
     if name is None:
-        raise CommandError("no submission says of which assignment it is: add --assignment NAME")
+        raise CommandError("the submissions do not agree on which assignment they are of: add --assignment NAME")
     assignment = find_assignment(name)
     out = writable_folder(arguments.out)
     jobs = min(arguments.jobs or os.cpu_count() or 1, len(paths))
@@ -102,10 +107,11 @@ def submissions(given: Sequence[Path]) -> list[Path]:
         if not path.exists():
             raise CommandError(f"{path} does not exist")
         inside = sorted(p for p in path.iterdir() if not p.name.startswith(".")) if path.is_dir() else []
+        folders = [p for p in inside if p.is_dir() and p.name != "__MACOSX"]
         alone = (
             not path.is_dir()
-            or (path / "release.json").exists()
-            or len([p for p in inside if p.suffix == ".json"]) == 1
+            or (path / MANIFEST).exists()
+            or (not folders and len([p for p in inside if p.suffix == ".json"]) == 1)
         )
         found += [path] if alone else inside
     if not found:
@@ -128,17 +134,19 @@ def distinct_names(paths: Sequence[Path]) -> dict[Path, str]:
     return names
 
 
-def _named_in(paths: Sequence[Path]) -> str | None:
-    """The assignment that the first submissions say they are of, if one does."""
-    for path in paths[:20]:
-        for file in [path] if path.is_file() else sorted(path.glob("*.json")):
-            try:
-                found = re.search(r'"assignment":\s*"(\w+)"', file.read_text(encoding="utf-8", errors="replace")[:2000])
-            except OSError:
-                continue
-            if found is not None:
-                return found[1]
-    return None
+def assignment_of(paths: Sequence[Path]) -> str | None:
+    """The assignment that most of the submissions say they are of. None where two are named as often, or none is."""
+    known = {assignment.name for assignment in all_assignments()}
+    named: Counter[str] = Counter()
+    for path in paths:
+        for file in sorted(path.glob("*.json")) if path.is_dir() else [path]:
+            with contextlib.suppress(OSError):
+                text = read_plain(file, LARGEST)[:2000].decode("utf-8", "replace")
+                if (found := re.search(r'"assignment":\s*"(\w+)"', text)) is not None and found[1] in known:
+                    named[found[1]] += 1
+                    break
+    first, second = [*named.most_common(2), ("", 0), ("", 0)][:2]
+    return first[0] if first[1] > second[1] else None
 
 
 def make_bundle(arguments: argparse.Namespace) -> int:

@@ -293,6 +293,9 @@ def _consistent(assignment: Assignment, path: Path) -> None:
     ids = [task.id for task in assignment.tasks] + [question.id for question in assignment.written]
     if twice := sorted({id for id in ids if ids.count(id) > 1}):
         raise AssignmentError(f"{path}: the id {twice[0]} stands there twice")
+    chosen = [id for choice in assignment.choices for id in choice.tasks]
+    if strange := [id for id in chosen if id not in ids[: len(assignment.tasks)] or chosen.count(id) > 1]:
+        raise AssignmentError(f"{path}: {strange[0]!r} in a choice must be a task, and in one choice once")
     for choice in assignment.choices:
         if len({assignment.task(id).points for id in choice.tasks}) > 1:
             raise AssignmentError(f"{path}: the tasks of {choice.title!r} must be worth the same")
@@ -301,5 +304,7 @@ def _consistent(assignment: Assignment, path: Path) -> None:
         raise AssignmentError(f"{path}: {repeated[0]} is a blank twice")
     for task in assignment.tasks:
         for needed in task.needs:
-            if needed not in ids or needed == task.id:
-                raise AssignmentError(f"{path}: task {task.id} needs {needed!r}, which is no other task")
+            if needed not in ids or needed == task.id or task.needs.count(needed) > 1:
+                raise AssignmentError(
+                    f"{path}: task {task.id} needs {needed!r}, which must be another task, named once"
+                )

@@ -16,6 +16,7 @@ import hashlib
 import io
 import textwrap
 import tokenize
+import warnings
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -40,9 +41,12 @@ class _Place(NamedTuple):
 
 
 def parse(source: str, file: str = "the file") -> ast.Module:
-    """The syntax tree. BlankError, with the line, for whatever Python cannot read."""
+    """The syntax tree. BlankError, with the line, for whatever Python cannot read or compile."""
     try:
-        return ast.parse(source)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(source, file, "exec", dont_inherit=True)  # `break` outside a loop is in no way against the grammar
+            return ast.parse(source)
     except SyntaxError as error:
         line = (error.text or "").strip()
         where = f"{file}, line {error.lineno}" if error.lineno else file

@@ -34,7 +34,6 @@ class Outcome:
     blank: str = ""  # the number of the task whose blank was met: "1.5"
     missing: list[str] = field(default_factory=list)  # outputs that were None
     changed: list[str] = field(default_factory=list)  # inputs that are not as they were
-    aliases: list[list[str]] = field(default_factory=list)  # [output, input]: they lie in the same memory
     differs: list[str] = field(default_factory=list)  # outputs that a second call gave otherwise
     seconds: float = 0.0  # that the call took: of processor time, or by the clock where that is less
 
@@ -84,10 +83,10 @@ def _call_into(outcome: Outcome, call: Callable[..., Any], given: Any, inputs: A
     try:
         result = call(**given)
         outcome.seconds = _since(began)
-        outcome.outputs = _outputs(result, given, outcome)
+        outcome.outputs = _outputs(result, outcome)
         outcome.changed = [name for name, value in given.items() if not _same(value, inputs[name])]
         if repeat:
-            second = _outputs(call(**unpack(inputs)), given, Outcome())
+            second = _outputs(call(**unpack(inputs)), Outcome())
             outcome.differs = [name for name, array in outcome.outputs.items() if not _same(array, second.get(name))]
     except (Exception, SystemExit) as error:
         outcome.seconds = _since(began)
@@ -114,7 +113,7 @@ def describe_exception(error: BaseException) -> str:
     return "\n".join([*lines, f"{name}: {words}"[:2000]])
 
 
-def _outputs(result: Any, given: dict[str, Any], outcome: Outcome) -> dict[str, numpy.ndarray]:
+def _outputs(result: Any, outcome: Outcome) -> dict[str, numpy.ndarray]:
     if not isinstance(result, dict):
         raise TypeError(f"the check's call must return a dict of arrays, not {type(result).__name__}")
     outputs = {}
@@ -127,9 +126,6 @@ def _outputs(result: Any, given: dict[str, Any], outcome: Outcome) -> dict[str, 
         array = numpy.asarray(value)
         if array.dtype.kind not in NUMBERS:
             raise TypeError(f"{name} is {type(value).__name__}, where an array of numbers should come back")
-        for other, array_in in given.items():
-            if isinstance(array_in, numpy.ndarray) and numpy.may_share_memory(array, array_in):
-                outcome.aliases.append([name, other])
         outputs[name] = array
     return outputs
 

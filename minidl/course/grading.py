@@ -34,7 +34,8 @@ from minidl.course.assignment import LIBRARY, Assignment, AssignmentError, Blank
 from minidl.course.calling import Outcome, save_arrays
 from minidl.course.checks import FAILED, PASSED, WAITS, Check, Result
 from minidl.course.extract import calls_only
-from minidl.course.release import write_text, write_tree
+from minidl.course.files import write_text
+from minidl.course.release import write_tree
 from minidl.course.student import told
 from minidl.course.submission import Answer, Submission, SubmissionError, read_submission
 from minidl.course.workers import (
@@ -276,7 +277,7 @@ class Grader:
         """The grade of one submission; `progress` gets what there is of it after each task."""
         name = path.name.removesuffix(".json").removesuffix("_submission") or path.name
         try:
-            submission = read_submission(path)
+            submission = read_submission(path, self.manifest)
             if submission.assignment != self.assignment.name:
                 raise SubmissionError(
                     f"this is a submission of {submission.assignment[:40]!r}; here {self.assignment.name} is graded"
@@ -329,9 +330,10 @@ class Grader:
         known = self.assignment.blanks
         refused: dict[str, str] = {}
         for problem in submission.problems:
-            for task in self.assignment.tasks:
-                if problem.startswith(f"task {task.id},"):
-                    refused[task.id] = problem
+            of_task = [task.id for task in self.assignment.tasks if problem.startswith(f"task {task.id},")]
+            refused |= dict.fromkeys(of_task, problem)
+            if not of_task:
+                notes.append(problem)
         for answer in submission.answers:
             blank = Blank(answer.file, answer.symbol)
             if blank not in known:

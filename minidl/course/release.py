@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from minidl.course import blanks
-from minidl.course.assignment import Assignment, AssignmentError, Blank, all_assignments
+from minidl.course.assignment import Assignment, AssignmentError, Blank, Task, all_assignments
 from minidl.course.calling import save_arrays
 from minidl.course.checks import PASSED
+from minidl.course.files import file_hash, write_text
 from minidl.course.notebook import to_notebook
 
 FORMAT = "minidl course release 1"
@@ -29,6 +30,7 @@ EXPECTED = "expected.npz"
 ANSWERS = "answers.md"  # to the written questions
 FOR_STAFF = {"hidden_checks.py", "mutants.toml", "staff.md"}
 SKIPPED = {"__pycache__", ".DS_Store", ".ipynb_checkpoints", EXPECTED, ANSWERS}
+LEFT_BEHIND = (".pyc", ".orig", ".rej", ".bak", ".swp", "~")  # by Python, patch and editors
 HOLLOWED = "left out of this release: it shows an answer"
 EARLIER = """**The last assignment.** In this tree it is solved. `minidl course carry @BEFORE@_submission.json` puts
 what you wrote there in place of that solution, if you prefer to build on your own work.
@@ -134,17 +136,6 @@ def expected_file(assignment: Assignment) -> bytes:
     return file.getvalue()
 
 
-def file_hash(path: Path) -> str:
-    """The sha256 of a file; line ends, which git and editors may change, do not count."""
-    return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, with its folders, in UTF-8 and with the line ends that it has."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8", newline="\n")
-
-
 # ----------------------------------------------------------------------------------------------------------- helpers
 
 
@@ -197,7 +188,7 @@ def _files(assignment: Assignment) -> Iterator[tuple[str, Path]]:
         for source in sorted(folder.rglob("*")):
             path = f"{start}/{source.relative_to(folder).as_posix()}"
             parts = path.split("/")
-            if not source.is_file() or SKIPPED & set(parts) or source.suffix == ".pyc":
+            if not source.is_file() or SKIPPED & set(parts) or source.name.endswith(LEFT_BEHIND):
                 continue
             if folder == assignment.folder and parts[2] in FOR_STAFF:
                 continue
@@ -222,11 +213,8 @@ def _manifest(assignment: Assignment, folder: Path) -> dict[str, Any]:
         "assignment": assignment.name,
         "title": assignment.title,
         "folder": assignment.path,
-        "blanks": [
-            {"task": task.id, "file": blank.file, "symbol": blank.symbol, "released": _released(folder, blank)}
-            for blank, task in assignment.blanks.items()
-        ],
-        "carried": [{"task": task.id, "file": b.file, "symbol": b.symbol} for b, task in carried],
+        "blanks": [_entry(folder, blank, task) for blank, task in assignment.blanks.items()],
+        "carried": [_entry(folder, blank, task) for blank, task in carried],
         "outlines": outlines,
         "files": files,
     }
@@ -236,10 +224,11 @@ def _manifest(assignment: Assignment, folder: Path) -> dict[str, Any]:
     return {"seal": seal, **manifest}
 
 
-def _released(folder: Path, blank: Blank) -> str:
-    """A hash of the body that is released, "" where it is blank."""
+def _entry(folder: Path, blank: Blank, task: Task) -> dict[str, str]:
+    """A function of which a release keeps account, with a hash of its body, "" where that is blank."""
     text = blanks.body((folder / blank.file).read_text(encoding="utf-8"), blank.symbol)
-    return "" if text is None else blanks.short_hash(text)
+    released = "" if text is None else blanks.short_hash(text)
+    return {"task": task.id, "file": blank.file, "symbol": blank.symbol, "released": released}
 
 
 def _filled(template: str, assignment: Assignment) -> str:

@@ -20,7 +20,10 @@ import minidl
 from minidl.course.assignment import Assignment, load_assignment, marker
 from minidl.course.calling import call_checked, load_arrays
 from minidl.course.checks import FAILED, Check, Result
+from minidl.course.files import read_plain
 from minidl.course.release import EXPECTED, FORMAT, MANIFEST
+
+LARGEST_MANIFEST = 4_000_000  # bytes
 
 
 class TreeError(ValueError):
@@ -97,8 +100,8 @@ def open_tree(start: Path | str) -> Tree:
         path = folder / MANIFEST
         if path.is_file():
             try:
-                manifest = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError:
+                manifest = json.loads(read_plain(path, LARGEST_MANIFEST))
+            except (OSError, ValueError, RecursionError):
                 raise TreeError(f"{path} cannot be read: copy it from the release once more") from None
             if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
                 raise TreeError(f"{path} is not of a release that this minidl knows ({FORMAT!r})")

@@ -1,6 +1,7 @@
 """What a student hands in: the bodies of the blanks, in one JSON file; and how they come into a tree.
 
-    submission, notes = collect(tree)           from a released tree; the notes say what is not handed in
+    submission = collect(tree)                  from a released tree
+    notes = changed_elsewhere(tree)             what was changed in it beside that, and is not handed in
     submission = read_submission(path)          SubmissionError, in words for the student, where it is none
     done, failed = carry(submission, tree)      the same bodies in another tree: the work of a1 in that of a2
 
@@ -17,16 +18,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from minidl.course import blanks
-from minidl.course.release import ANSWERS, MANIFEST, file_hash, write_text
+from minidl.course.files import file_hash, read_plain, write_text
+from minidl.course.release import ANSWERS, MANIFEST
 from minidl.course.student import Tree, TreeError, open_tree
 
 FORMAT = "minidl course submission 1"
-LARGEST = 4_000_000  # bytes
+LARGEST = 4_000_000  # bytes of a submission
+LARGEST_SOURCE = 1_000_000  # bytes of a file with blanks
 
 
 class SubmissionError(ValueError):
@@ -64,12 +68,12 @@ class Submission:
         return json.dumps({**table, "blanks": entries, "written": self.written}, indent=1) + "\n"
 
 
-def collect(tree: Tree) -> tuple[Submission, list[str]]:
-    """The bodies of the blanks of `tree`, and notes: what was changed beside them and is not handed in.
+def collect(tree: Tree) -> Submission:
+    """The bodies of the blanks of `tree`.
 
     A file that Python cannot read gives a problem of the submission, and the blanks of the other files are collected.
     """
-    answers, problems, notes = [], [], []
+    answers, problems = [], []
     for blank in tree.manifest["blanks"]:
         try:
             source = read_source(tree.root, blank["file"])
@@ -81,26 +85,26 @@ def collect(tree: Tree) -> tuple[Submission, list[str]]:
             continue
         if text is not None and blanks.short_hash(text) != blank["released"]:
             answers.append(Answer(blank["task"], blank["file"], blank["symbol"], text))
-    notes += changed_elsewhere(tree)
-    written = _written(tree)
-    name = tree.manifest["assignment"]
-    return Submission(tree.root.name, name, tree.manifest["seal"], tuple(answers), written, tuple(problems)), notes
+    written = ""
+    try:
+        written = _bytes_of(tree.root, f"{tree.manifest['folder']}/{ANSWERS}", LARGEST).decode("utf-8", "replace")
+    except FileNotFoundError:
+        pass  # there are none, or the student has none
+    except (OSError, blanks.BlankError) as error:
+        problems.append(f"{ANSWERS}: {getattr(error, 'strerror', error)}")
+    name, seal = tree.manifest["assignment"], tree.manifest["seal"]
+    return Submission(tree.root.name, name, seal, tuple(answers), written, tuple(problems))
 
 
-def _written(tree: Tree) -> str:
-    """The answers to the written questions, "" where there are none."""
-    name = f"{tree.manifest['folder']}/{ANSWERS}"
-    with contextlib.suppress(OSError, blanks.BlankError):
-        return _bytes_of(tree.root, name).decode("utf-8", "replace")[:LARGEST]
-    return ""
-
-
-def _bytes_of(root: Path, name: str) -> bytes:
-    """What is in a file of a tree. BlankError for a link, by which a tree would hand in what stands elsewhere."""
-    path = root.resolve() / name
+def _bytes_of(root: Path, name: str, most: int) -> bytes:
+    """What is in a file of a tree. BlankError for a path or a link by which it would hand in what stands elsewhere."""
+    root = root.resolve()
+    path = root / name
+    if ".." in path.parts or not path.is_relative_to(root):
+        raise blanks.BlankError(f"{name} does not stand in the tree")
     if path.exists() and path.resolve() != path:
         raise blanks.BlankError(f"{name} is a link to another place: hand in the file itself")
-    return path.read_bytes()
+    return read_plain(path, most)
 
 
 def read_source(root: Path, name: str) -> str:
@@ -109,7 +113,7 @@ def read_source(root: Path, name: str) -> str:
     BlankError, in words for the student, where it is missing, a link, or not UTF-8.
     """
     try:
-        data = _bytes_of(root, name)
+        data = _bytes_of(root, name, LARGEST_SOURCE)
     except FileNotFoundError:
         raise blanks.BlankError(f"{name} is missing: take it from the release once more") from None
     except OSError as error:
@@ -151,17 +155,16 @@ def changed_elsewhere(tree: Tree) -> list[str]:
     return notes
 
 
-def read_submission(path: Path) -> Submission:
+def read_submission(path: Path, manifest: Mapping[str, Any] | None = None) -> Submission:
     """A submission from its JSON file, from a folder with one, or from a released tree.
 
     SubmissionError, in words for the student, where it is none of these. What stands in it is not trusted: see `put`.
+    Nor is it trusted which functions of a tree are blanks, where `manifest`, that of the right release, is given.
     """
     if path.is_dir():
-        return _from_folder(path)
+        return _from_folder(path, manifest)
     try:
-        if path.stat().st_size > LARGEST:
-            raise SubmissionError(f"{path.name} has {path.stat().st_size:,} bytes; a submission has some thousands")
-        table = json.loads(path.read_bytes().decode("utf-8-sig"))
+        table = json.loads(read_plain(path, LARGEST).decode("utf-8-sig"))
     except OSError as error:
         raise SubmissionError(f"{path.name} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError):
@@ -172,16 +175,16 @@ def read_submission(path: Path) -> Submission:
     return _checked(table, path)
 
 
-def _from_folder(path: Path) -> Submission:
+def _from_folder(path: Path, manifest: Mapping[str, Any] | None) -> Submission:
     """What a folder hands in: a released tree what stands in it now, another folder the one submission file in it."""
     if (path / MANIFEST).is_file():
         with contextlib.suppress(TreeError, OSError, KeyError, ValueError, TypeError, AttributeError):
-            return collect(open_tree(path))[0]  # unless release.json is not what it was
+            return _from_tree(open_tree(path), manifest)  # unless release.json is not what it was
     files = sorted(file for file in path.glob("*.json") if file.name != MANIFEST)
     files = [file for file in files if file.name.endswith("_submission.json")] or files
     if len(files) == 1:
         found = read_submission(files[0])
-        return Submission(path.name, found.assignment, found.release, found.answers, found.written)
+        return replace(found, name=path.name)
     if files:
         raise SubmissionError(f"{len(files)} .json files were handed in: hand in one")
     names = ", ".join(sorted(file.name for file in path.iterdir())[:10]) if path.is_dir() else ""
@@ -189,6 +192,14 @@ def _from_folder(path: Path) -> Submission:
         f"no submission was found, only: {names or 'nothing'}. Hand in the file that `minidl course collect` writes, "
         "..._submission.json"
     )
+
+
+def _from_tree(tree: Tree, manifest: Mapping[str, Any] | None) -> Submission:
+    if manifest is not None and tree.manifest["assignment"] == manifest["assignment"]:
+        tree = Tree(tree.root, {**manifest, "seal": str(tree.manifest["seal"])})
+    elif manifest is not None:
+        return Submission(tree.root.name, str(tree.manifest["assignment"]), "", ())  # of another: nothing is read
+    return collect(tree)
 
 
 def _checked(table: Any, path: Path) -> Submission:
@@ -215,9 +226,13 @@ def _checked(table: Any, path: Path) -> Submission:
     return Submission(name, assignment, release, tuple(answers), written)
 
 
-def carry(submission: Submission, tree: Tree) -> tuple[list[str], list[str]]:
-    """Put the bodies of an earlier assignment into `tree`. Returns what was put in, and what could not be, with why."""
-    known = {(blank["file"], blank["symbol"]) for blank in (*tree.manifest["carried"], *tree.manifest["blanks"])}
+def carry(submission: Submission, tree: Tree, force: bool = False) -> tuple[list[str], list[str]]:
+    """Put the bodies of an earlier assignment into `tree`. Returns what was put in, and what was not, with why.
+
+    What was written in the tree since its release stays, unless `force`.
+    """
+    entries = [*tree.manifest["carried"], *tree.manifest["blanks"]]
+    known = {(entry["file"], entry["symbol"]): entry["released"] for entry in entries}
     done, failed = [], []
     for answer in submission.answers:
         name = f"{answer.task} {answer.symbol}"
@@ -226,6 +241,11 @@ def carry(submission: Submission, tree: Tree) -> tuple[list[str], list[str]]:
             continue
         try:
             source = read_source(tree.root, answer.file)
+            now = blanks.body(source, answer.symbol, answer.file)
+            as_released = now is None or blanks.short_hash(now) == known[answer.file, answer.symbol]
+            if not (force or as_released or now == answer.source):
+                failed.append(f"{name}: other work of yours stands there in this tree; --force puts this in its place")
+                continue
             write_text(tree.root / answer.file, blanks.put(source, answer.symbol, answer.source, answer.file))
         except blanks.BlankError as error:
             failed.append(f"{name}: {error}")

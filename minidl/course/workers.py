@@ -16,11 +16,11 @@ import random
 import select
 import shutil
 import signal
-import stat
 import subprocess
 import sys
 import time
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -29,6 +29,7 @@ from typing import Any
 import numpy
 
 from minidl.course.calling import Outcome
+from minidl.course.files import read_plain
 
 try:
     import pwd
@@ -198,42 +199,26 @@ def why_it_ended(status: Any, seconds: float) -> str:
 
 def read_outcome(path: Path) -> Outcome | None:
     """The outcome that a worker left at `path`.json and .npz. None where there is none that makes sense."""
-    words = _read_file(path.with_suffix(".json"), LARGEST_WORDS)
     try:
-        table = json.loads(words or b"")
+        table = json.loads(read_plain(path.with_suffix(".json"), LARGEST_WORDS))
         outcome = Outcome(**{field.name: table[field.name] for field in fields(Outcome) if field.name != "outputs"})
         if not isinstance(outcome.error, str) or not isinstance(outcome.blank, str):
+            return None
+        if not isinstance(outcome.seconds, (int, float)) or not 0 <= outcome.seconds < math.inf:
             return None
         for names in (outcome.missing, outcome.changed, outcome.differs):
             if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
                 return None
-    except (ValueError, KeyError, TypeError, RecursionError):
+        if outcome.error or outcome.blank:
+            return outcome
+        outcome.outputs = _arrays(read_plain(path.with_suffix(".npz"), LARGEST_OUTPUT))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    if outcome.error or outcome.blank:
-        return outcome
-    outcome.outputs = _arrays(_read_file(path.with_suffix(".npz"), LARGEST_OUTPUT))
     return None if outcome.outputs is None else outcome
 
 
-def _read_file(path: Path, most: int) -> bytes | None:
-    """The bytes of a plain file of at most that size; None for links, pipes, devices and what is not there."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode) or status.st_size > most:
-        os.close(descriptor)
-        return None
-    with os.fdopen(descriptor, "rb") as file:
-        data = file.read(most + 1)
-        return data if len(data) <= most else None
-
-
-def _arrays(data: bytes | None) -> dict[str, numpy.ndarray] | None:
+def _arrays(data: bytes) -> dict[str, numpy.ndarray] | None:
     """The arrays of an .npz, whose headers are checked before anything is made in their size."""
-    if data is None:
-        return None
     arrays, left = {}, LARGEST_OUTPUT
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -257,9 +242,11 @@ def _arrays(data: bytes | None) -> dict[str, numpy.ndarray] | None:
         OSError,
         EOFError,
         KeyError,
+        OverflowError,
         NotImplementedError,
         RuntimeError,
         zipfile.BadZipFile,
+        zlib.error,
         MemoryError,
     ):
         return None
