@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minidl import memory
-from minidl.backend import array_module, device_of
+from minidl.backend import array_module, copied, device_of
 from minidl.debug.statistics import Statistics, statistics
 from minidl.function import Function
 from minidl.source import Source, users_line
@@ -292,6 +292,6 @@ class Tape:
         for value in touched:
             old = value._array
             if id(old) not in copies:
-                copies[id(old)] = old, old.copy()  # the old one is held: its id() is not given away meanwhile
+                copies[id(old)] = old, copied(old)  # the old one is held: its id() is not given away meanwhile
             value._array = copies[id(old)][1]
             self._keep(value, value._array, counts=True)
