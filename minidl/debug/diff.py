@@ -17,7 +17,7 @@ from minidl.debug.tape import Event, Tape, Value
 TRANSFER = "Transfer"  # the operation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Difference:
     """The first event where two tapes part, on each of them (None where that tape has ended), and how."""
 
@@ -27,7 +27,7 @@ class Difference:
     left_tape: Tape
     right_tape: Tape
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         lines = [f"the runs part here: {self.reason}"]
         for side, event, tape in (("this", self.left, self.left_tape), ("that", self.right, self.right_tape)):
             if event is None:

@@ -198,6 +198,9 @@ class Stepper:
     def __exit__(self, *exception: Any) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        return f"<Stepper at {self.current or 'nothing yet'}>"
+
     def __str__(self) -> str:
         """What the prompt shows at a stop."""
         if self.current is None:
