@@ -294,7 +294,10 @@ def test_a_loop_in_one_line(capsys):
         ("hist", ""),
         ("in 3", "no input was made here"),
         ("diff 3", "3 is no Tape"),
-        ("diff", "SyntaxError"),
+        ("diff", "with which run? diff TAPE"),
+        ("b lenett.py:49", "there is no file 'lenett.py' here; did you mean lenet.py:49?"),
+        ("u 0", "expected a number"),
+        ("d", "this is the innermost of your lines"),
         ("im x /nowhere/at/all.png", "FileNotFoundError"),
         ("h nothing", "No help"),
     ],
@@ -393,6 +396,68 @@ def test_a_diff_with_another_run():
     assert session[4] == "the two runs do not part so far\n"
     assert session[5].startswith("the runs part here: another kind, enter and before\nthis: [0] forward   enter LeNet5")
     assert session[6].startswith("*** NameError")
+
+
+def test_up_and_down_pass_over_minidls_own_frames():
+    session = Session(lenet_step(), "u", "model.fc1", "u", "d 9", "u 99", "u", "line", "u", "q")
+    assert "training_step.py" in session[1]
+    assert "Linear(in_features=400" in session[2]
+    assert "test_debug_prompt.py" in session[3]
+    assert "lenet.py" in session[4]
+    assert session[6] == "*** this is the outermost of your lines\n"
+    assert "minidl" in session[8] and "module.py" in session[8]  # at a line it is pdb's
+
+
+def test_display_shows_the_tensors_of_the_stop():
+    session = Session(lenet_step(), "display y.shape", "s", "display x[0,0,0,:2]", "undisplay y.shape", "s 4", "q")
+    assert session[1].startswith(
+        "display y.shape: ** raised NameError: name 'y' is not defined; the tensors here are x"
+    )
+    assert "display y.shape: (2, 6, 28, 28)  [old: ** raised NameError" in session[2]
+    assert session[3].startswith("display x[0,0,0,:2]: array([")
+    assert "display x[0,0,0,:2]: array([" in session[5] and "[old: array([" in session[5]  # another x
+
+
+class Triple(minidl.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 3
+
+    @staticmethod
+    def backward(ctx, grad_y):
+        breakpoint()
+        return grad_y * 3
+
+
+def test_breakpoint_inside_of_a_step_comes_to_the_same_prompt(monkeypatch):
+    monkeypatch.setattr(sys, "breakpointhook", sys.__breakpointhook__)  # pytest has its own
+    monkeypatch.delenv("PYTHONBREAKPOINT", raising=False)
+    layer = nn.Linear(3, 2)
+
+    def run():
+        Triple.apply(layer(minidl.ones(1, 3))).sum().backward()
+
+    session = Session(run, "c", "grad_y.shape", "event", "rs", "rs", "c")
+    assert "-> return grad_y * 3" in session[1]
+    assert session[2] == "(1, 2)\n"
+    assert "before Mul   in backward of Triple" in session[3]  # and not in the model, which is over
+    assert "before Triple" in session[4]
+    assert session.error is None
+    assert sys.breakpointhook is sys.__breakpointhook__
+
+    monkeypatch.setenv("PYTHONBREAKPOINT", "0")
+    assert Session(run, "c").error is None
+    monkeypatch.delenv("PYTHONBREAKPOINT")
+    hooked = []
+    monkeypatch.setattr(sys, "breakpointhook", lambda: hooked.append(1))  # an IDE's
+    assert Session(run, "c").error is None
+    assert hooked == [1]
+
+
+def test_a_detached_program_ends_as_if_there_were_no_debugger():
+    session = Session(failing, "detach")
+    assert isinstance(session.error, RuntimeError)
+    assert session[1] == ""
 
 
 def failing():
@@ -565,7 +630,7 @@ def test_pytest_lands_in_the_prompt(tmp_path):
     test.write_text("import minidl\n\ndef test_it():\n    x = minidl.ones(2, 5)\n    minidl.nn.Linear(4, 3)(x)\n")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", str(test), "--pdb", "--pdbcls=minidl.debug:Pdb", "-p", "no:cacheprovider"],
-        input="pt x\na\nrs\nq\n",
+        input="pt x\na\ncheck\nrs\nq\n",
         capture_output=True,
         encoding="utf-8",
         timeout=60,
@@ -574,7 +639,7 @@ def test_pytest_lands_in_the_prompt(tmp_path):
     )
     assert "-> minidl.nn.Linear(4, 3)(x)" in done.stdout  # the user's frame, not the one that raised
     assert "f32[2,5]" in done.stdout
-    assert "*** no computation is being watched" in done.stdout
+    assert done.stdout.count("*** no computation is being watched") == 2
     assert "Quitting debugger" in done.stdout
 
 
