@@ -511,9 +511,10 @@ def test_every_lesson_of_the_tutorial_leads_to_the_next():
         first = lesson.text.splitlines()[0].strip()
         assert f"  | {first}" in session[number], lesson.command
         assert "\n*** " not in session[number]
-    session = Session(lenet_step(), "a", "s", "q", base=Guide)
+    session = Session(lenet_step(), "a", "step", "im", "", "im  x", "q", base=Guide)
     assert "Type im x" not in session[1]  # another command is tried: the lesson waits
-    assert "Type im x" in session[2]
+    assert "Type im x" in session[2]  # the long name is as good
+    assert "im y" not in session[3] + session[4] and "im y" in session[5]
 
 
 # ---------------------------------------------------------------------------------------------- whole programs
