@@ -417,6 +417,22 @@ minidl.Tenser
     assert sys.version_info >= (3, 12) or last.endswith("Did you mean: 'Tensor'?")
 
 
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda x: trace(x.sum()), "trace(): expected a function, which is called here"),
+        (lambda x: minidl.debug.Stepper(x), "Stepper(): expected a function"),
+        (lambda x: trace(lambda: x, x), "the model is a module, or is left out"),
+        (lambda x: minidl.debug.step(x).__enter__(), "the model is a module, or is left out"),
+        (lambda x: minidl.debug.diff(trace(lambda: x), x), "diff(): expected two tapes"),
+    ],
+)
+def test_what_is_given_in_the_wrong_place_is_said(call, words):
+    with pytest.raises(TypeError) as error:
+        call(minidl.ones(2))
+    assert words in str(error.value)
+
+
 def test_an_unknown_record():
     with pytest.raises(ValueError, match="there is no record 'all'"):
         trace(lambda: None, record="all")

@@ -11,8 +11,9 @@ from typing import Any
 import numpy
 
 from minidl.backend import CPU, float64, transfer
-from minidl.debug.lines import kind, tensor_line, title
+from minidl.debug.lines import kind, tensor_lines, title
 from minidl.debug.tape import Event, Tape, Value
+from minidl.errors import explain
 
 TRANSFER = "Transfer"  # the operation
 
@@ -34,7 +35,7 @@ class Difference:
                 lines.append(f"{side}: it has ended")
                 continue
             lines.append(f"{side}: [{event.number}] {title(event, tape)}")
-            lines += [f"      {tensor_line(name, value)}" for name, value in _compared(event, tape).items()]
+            lines += [f"      {line}" for line in tensor_lines(_compared(event, tape))]
             if event.source is not None:
                 lines.append(f"    > {event.source.name}  {event.source.text}")
         return "\n".join(lines)
@@ -46,8 +47,11 @@ def diff(left: Tape, right: Tape, rtol: float = 1e-4, atol: float = 1e-6) -> Dif
     They part where another operation runs, in another module or on another shape, and where a tensor that comes in
     from outside or is made differs by more than atol + rtol * its largest absolute value. Tensors that were not kept
     are compared by their statistics; with record="meta" there is nothing to compare but the shapes. Transfers to a GPU
-    and back are passed over: a run on the host has none.
+    and back are passed over: a run on the host has none. TypeError for what is no tape.
     """
+    for tape in (left, right):
+        if not isinstance(tape, Tape):
+            raise TypeError(explain("diff", "expected two tapes", {"got": tape}, help="trace(fn) makes one"))
     for mine, theirs in zip_longest(_on_one_device(left), _on_one_device(right)):
         reason = _reason(mine, theirs, left, right, rtol, atol)
         if reason:
