@@ -23,6 +23,7 @@ from minidl.debug.tutorial import LESSONS, Guide
 from minidl.debug.watch import active, step
 
 ROOT = Path(__file__).resolve().parents[1]
+PATIENCE = 180  # seconds: on a machine that does much else
 
 
 def lenet_step():
@@ -539,7 +540,7 @@ def run_script(text, typed, tmp_path, *options, **more):
         input="".join(f"{line}\n" for line in typed),
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=PATIENCE,
         env=environment(**more),
     )
 
@@ -634,7 +635,7 @@ def test_pytest_lands_in_the_prompt(tmp_path):
         input="pt x\na\ncheck\nrs\nq\n",
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=PATIENCE,
         cwd=tmp_path,
         env=environment(),
     )
@@ -645,7 +646,8 @@ def test_pytest_lands_in_the_prompt(tmp_path):
 
 
 def in_terminal(argv, typed, pty):
-    """What a program shows on a terminal; `typed` are lines, or bytes that are sent as they are, without waiting."""
+    """What a program shows on a terminal. `typed` are lines, each for a prompt, and pairs (words, bytes): when the
+    words have been shown, the bytes are sent as they are."""
     master, slave = pty.openpty()
     process = subprocess.Popen(
         argv,
@@ -669,20 +671,22 @@ def in_terminal(argv, typed, pty):
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
 
-    def wait(count):
-        end = time.monotonic() + 30
-        while shown.count(b"\n(minidl) ") < count and process.poll() is None and time.monotonic() < end:
+    def wait(words, count=1):
+        end = time.monotonic() + PATIENCE
+        while shown.count(words) < count and process.poll() is None and time.monotonic() < end:
             time.sleep(0.005)
 
-    for number, line in enumerate(typed, 1):
-        if isinstance(line, bytes):
-            time.sleep(0.3)
-            os.write(master, line)
+    lines = 0
+    for line in typed:
+        if isinstance(line, tuple):
+            wait(line[0])
+            os.write(master, line[1])
             continue
-        wait(number - sum(isinstance(each, bytes) for each in typed[: number - 1]))
+        lines += 1
+        wait(b"\n(minidl) ", lines)
         os.write(master, f"{line}\n".encode())
     try:
-        code = process.wait(30)
+        code = process.wait(PATIENCE)
     finally:
         process.kill()
     reader.join(5)
@@ -752,11 +756,15 @@ def test_ctrl_c_comes_back_to_the_prompt(tmp_path):
         "import minidl, minidl.debug, time\n"
         "x = minidl.ones(3)\n"
         "with minidl.debug.step():\n"
-        "    while True:\n"
+        "    for i in range(10**9):\n"
         "        x = x * 1.0\n"
         "        time.sleep(0.001)\n"
+        "        if i == 20:\n"
+        "            print('under way', flush=True)\n"
     )
-    shown, code = in_terminal([sys.executable, str(script)], ["c", b"\x03", "len(tape) > 10", "rs", "q"], pty)
+    shown, code = in_terminal(
+        [sys.executable, str(script)], ["c", (b"under way", b"\x03"), "len(tape) > 10", "rs", "q"], pty
+    )
     assert "stopping at the next event" in shown
     assert "True" in shown
     assert "(1 event back)" in shown
