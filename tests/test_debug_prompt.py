@@ -298,6 +298,8 @@ def test_a_loop_in_one_line(capsys):
         ("diff", "with which run? diff TAPE"),
         ("b lenett.py:49", "there is no file 'lenett.py' here; did you mean lenet.py:49?"),
         ("u 0", "expected a number"),
+        ("b op:ReLU if", "nothing stands after 'op:ReLU if'; for example op:ReLU if event.number > 9"),
+        ("why weig[0]", "did you mean weight?"),
         ("d", "this is the innermost of your lines"),
         ("im x /nowhere/at/all.png", "FileNotFoundError"),
         ("h nothing", "No help"),
@@ -375,6 +377,10 @@ def test_commands_at_the_prompt_are_not_on_the_tape():
     session = Session(lenet_step(), "len(tape)", "(minidl.ones(3) * 2).sum().item()", "len(tape)", "q")
     assert session[1] == session[3]
     assert session[2] == "6.0\n"
+
+
+def test_an_update_has_no_backward_to_check():
+    assert after("unt phase:update", "s", "check").startswith("*** an update has no backward")
 
 
 def test_the_end_comes_with_a_last_stop_and_c_passes_it():

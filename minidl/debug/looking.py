@@ -140,7 +140,8 @@ class Looking(pdb.Pdb):
         words, event = words_of(error), self.event
         if isinstance(error, NameError) and event is not None and event.values:
             name = error.name or ""
-            near = get_close_matches(name, event.values, 1)
+            near = [other for other in event.values if name and other.startswith(name)]  # y, of y0 and y1
+            near = near or get_close_matches(name, event.values, 1)
             if event.phase == "forward" and name in ("gy", *(f"g{given}" for given in event.names)):
                 words += "; backward brings gradients: unt phase:bwd"
             else:

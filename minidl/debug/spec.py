@@ -51,6 +51,8 @@ class Spec:
     def __init__(self, text: str):
         self.text = " ".join(text.split())
         where, self.expression = _split_condition(self.text)
+        if self.text.endswith(" if"):
+            raise SpecError(f"nothing stands after {self.text!r}; for example {self.text} event.number > 9")
         if not where:
             raise SpecError(f"a SPEC is one of {FORMS}")
         self.condition = None
