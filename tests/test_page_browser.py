@@ -210,6 +210,17 @@ def test_a_network_that_is_little_too_tall_is_seen_as_a_whole(opened, size):
     assert whole > 1.2 * seen  # it is not made so small that it cannot be read
 
 
+def test_labels_are_written_out(opened, pages):
+    held = pages["lenet5"][1]
+    labels = next(tensor["labels"] for tensor in held["tensors"] if tensor.get("labels"))
+    page = opened("lenet5", step=sum(step["phase"] == "forward" for step in held["steps"]))  # the loss
+    card = page.locator(".takes .card").last
+    assert card.locator("dd").all_inner_texts() == ["\u2002".join(map(str, labels))]
+    card.locator("canvas").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#live").inner_text() == f"target[1] = {labels[1]}"
+
+
 def pixels(page, selector):
     """The canvas as an array (height, width, 4)."""
     address = page.eval_on_selector(selector, "canvas => canvas.toDataURL()")
