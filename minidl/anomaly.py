@@ -254,7 +254,14 @@ class _Watch(Observer):
     # ----------------------------------------------------------------------------------------------------- update
 
     def after_update(self, optimizer: Any, param: Tensor) -> None:
-        if self._is_ours() and self._found(param.data)[0]:
+        if not self._is_ours():
+            return
+        what, counted = self._found(param.data)
+        if counted and not what:  # let through, and remembered for what becomes of it
+            stack = user_stack(self.until)
+            line = f", {stack[0].name}: {stack[0].text}" if stack else ""
+            self._note_infinity(param.data, f"{type(optimizer).__name__}.step{line}")
+        elif what:
             words = f"{type(optimizer).__name__}.step made a parameter that is not finite"
             help = "the gradient was infinite, or the learning rate is far too large"
             arrays = {"parameter": param.data, "gradient": param.grad.data if param.grad is not None else None}

@@ -12,6 +12,7 @@ as long as nobody writes into it; a change in place makes a new Value, and the o
 from __future__ import annotations
 
 import weakref
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -201,6 +202,10 @@ class Tape:
 
     def __getitem__(self, number: int) -> Event:
         return self.events[number]
+
+    def __repr__(self) -> str:
+        counts = Counter(event.phase for event in self.events)
+        return f"<Tape: {', '.join(f'{count} events {phase}' for phase, count in counts.items()) or 'no events'}>"
 
     def of_call(self, call: int) -> list[Event]:
         """The events of one call of an operation, or of a module."""
