@@ -13,6 +13,7 @@ from minidl.cli.course_grading import FORMATS, format_names, grade, make_bundle
 from minidl.course.assignment import AssignmentError, all_assignments, find_assignment
 from minidl.course.files import write_text
 from minidl.course.grading import FOR_ONE
+from minidl.course.inbox import InboxError
 from minidl.course.prove import prove
 from minidl.course.release import release
 from minidl.course.student import Tree, TreeError, open_tree
@@ -77,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.what is None:
             return _list()
         return arguments.do(arguments)
-    except (AssignmentError, TreeError, SubmissionError) as error:
+    except (AssignmentError, InboxError, TreeError, SubmissionError) as error:
         raise CommandError(str(error)) from None
 
 

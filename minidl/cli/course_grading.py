@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
-import re
 import sys
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
@@ -19,13 +16,11 @@ from minidl.cli.arguments import CommandError, writable_folder
 from minidl.cli.course_report import overview_figure
 from minidl.cli.train_report import save_figure
 from minidl.course import formats
-from minidl.course.assignment import AssignmentError, all_assignments, find_assignment
+from minidl.course.assignment import AssignmentError, find_assignment
 from minidl.course.bundle import bundle
-from minidl.course.files import read_plain
 from minidl.course.grading import Grade, Grader
+from minidl.course.inbox import assignment_of, distinct_names, submissions
 from minidl.course.overview import as_text, overview
-from minidl.course.release import MANIFEST
-from minidl.course.submission import LARGEST
 from minidl.training.console import duration
 
 # Of each format that is a file for each submission: its folder and the end of the name, and what writes it.
@@ -48,7 +43,9 @@ def format_names(text: str) -> list[str]:
 
 def grade(arguments: argparse.Namespace) -> int:
     """Grade all submissions, write the files, print the summary. 0 when the grading ran, whatever the points."""
-    paths = submissions(arguments.submissions)
+    paths, passed_over = submissions(arguments.submissions)
+    if passed_over:
+        print(f"passed over: {', '.join(path.name for path in passed_over)}", file=sys.stderr)
     name = arguments.assignment or assignment_of(paths)
     if name is None:
         raise CommandError("the submissions do not agree on which assignment they are of: add --assignment NAME")
@@ -98,55 +95,6 @@ def write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
         file.write(text.encode("utf-8", "replace"))
-
-
-def submissions(given: Sequence[Path]) -> list[Path]:
-    """The submissions: files and folders as they are given; of a folder that holds many, each one in it."""
-    found: list[Path] = []
-    for path in given:
-        if not path.exists():
-            raise CommandError(f"{path} does not exist")
-        inside = sorted(p for p in path.iterdir() if not p.name.startswith(".")) if path.is_dir() else []
-        folders = [p for p in inside if p.is_dir() and p.name != "__MACOSX"]
-        alone = (
-            not path.is_dir()
-            or (path / MANIFEST).exists()
-            or (not folders and len([p for p in inside if p.suffix == ".json"]) == 1)
-        )
-        found += [path] if alone else inside
-    if not found:
-        raise CommandError("there is no submission there")
-    return found
-
-
-def distinct_names(paths: Sequence[Path]) -> dict[Path, str]:
-    """A name for each submission that can be that of a file, and that no other has."""
-    names: dict[Path, str] = {}
-    used: set[str] = set()
-    for path in paths:
-        stem = path.name.removesuffix(".json").removesuffix("_submission") or "submission"
-        stem = re.sub(r"[^\w.@+-]+", "_", stem)[:100].strip(".") or "submission"
-        name, number = stem, 2
-        while name.lower() in used:  # some file systems take A for a
-            name, number = f"{stem}-{number}", number + 1
-        used.add(name.lower())
-        names[path] = name
-    return names
-
-
-def assignment_of(paths: Sequence[Path]) -> str | None:
-    """The assignment that most of the submissions say they are of. None where two are named as often, or none is."""
-    known = {assignment.name for assignment in all_assignments()}
-    named: Counter[str] = Counter()
-    for path in paths:
-        for file in sorted(path.glob("*.json")) if path.is_dir() else [path]:
-            with contextlib.suppress(OSError):
-                text = read_plain(file, LARGEST)[:2000].decode("utf-8", "replace")
-                if (found := re.search(r'"assignment":\s*"(\w+)"', text)) is not None and found[1] in known:
-                    named[found[1]] += 1
-                    break
-    first, second = [*named.most_common(2), ("", 0), ("", 0)][:2]
-    return first[0] if first[1] > second[1] else None
 
 
 def make_bundle(arguments: argparse.Namespace) -> int:
