@@ -111,6 +111,8 @@ def test_the_json_formats_keep_to_their_schemas(name, case):
         ("gradescope", lambda table: table["tests"][0].pop("max_score")),
         ("classroom50", lambda table: table.update(score=1.5)),
         ("classroom50", lambda table: table.update(datetime="today")),
+        ("classroom50", lambda table: table.update(commit="")),
+        ("classroom50", lambda table: table.update(submission="v1.0")),
         ("classroom50", lambda table: table["tests"][0].update(passed=1)),
         ("classroom50", lambda table: table.update(extra=1)),
     ],
@@ -119,6 +121,35 @@ def test_the_schemas_are_checked(name, spoil):
     table = json.loads(getattr(formats, name)(ALL["some"]))
     spoil(table)
     assert list(problems(table, schema(name)))
+
+
+RUNNER = {  # what Classroom 50's runner tells an autograder, in the words of its manual
+    "CLASSROOM": "cs-principles",
+    "ASSIGNMENT": "convolution",
+    "OWNER": "alice",
+    "SUBMISSION_TAG": "submit/2026-06-01T14-32-05Z-a1b2c3d",
+    "COMMIT_URL": "https://github.com/org/repo/commit/a1b2c3d",
+    "RELEASE_URL": "https://github.com/org/repo/releases/tag/submit%2F2026",
+    "REVIEW_URL": "https://github.com/org/repo/compare/0...a1b2c3d",
+}
+FIELDS = ("classroom", "assignment", "owner", "submission", "commit", "release", "review")
+
+
+def test_classroom50_is_told_what_its_runner_says(monkeypatch):
+    """Otherwise its collector, which compares them with the repository, throws the result away."""
+    for name, value in RUNNER.items():
+        monkeypatch.setenv(name, value)
+    table = json.loads(formats.classroom50(ALL["some"]))
+    assert [table[name] for name in FIELDS] == list(RUNNER.values())
+    assert list(problems(table, schema("classroom50"))) == []
+
+
+def test_classroom50_has_no_empty_field_outside_of_its_runner(monkeypatch):
+    for name in (*RUNNER, "GITHUB_REPOSITORY", "GITHUB_SHA", "GITHUB_REPOSITORY_OWNER", "GITHUB_SERVER_URL"):
+        monkeypatch.setenv(name, "")
+    table = json.loads(formats.classroom50(ALL["some"]))
+    assert list(problems(table, schema("classroom50"))) == []
+    assert table["submission"] == "submit/grace" and table["score"] <= table["max-score"]
 
 
 def test_gradescope_shows_each_task_with_its_words():
