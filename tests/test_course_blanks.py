@@ -142,6 +142,10 @@ def test_normalised_bodies_differ_only_in_what_they_compute():
     assert blanks.normalised(first) == blanks.normalised(same) != ""
     assert blanks.normalised(first) != blanks.normalised(same.replace("+=", "-="))
     assert blanks.normalised("return (") == ""
+    inside = "def part(step, k=2):\n    return step * k\nreturn sorted(map(part, x), key=lambda pair: pair[0])"
+    renamed = inside.replace("step", "h").replace("part", "piece").replace("pair", "p")
+    assert blanks.normalised(inside) == blanks.normalised(renamed) != ""
+    assert blanks.normalised(inside) != blanks.normalised(renamed.replace("h * k", "h + k"))
 
 
 def test_hollow_empties_a_class_or_a_file():

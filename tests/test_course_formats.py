@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 import pytest
 
 from minidl.cli import main
+from minidl.cli.course_report import overview_figure
 from minidl.course import formats
 from minidl.course.assignment import Choice
 from minidl.course.bundle import bundle
@@ -228,10 +229,35 @@ def test_what_many_wrote_is_nobodys_own():
 def test_the_overview_names_the_hardest_check():
     grades = [graded("a"), graded("b", lost=("9.3",)), graded("c", lost=("9.3", "9.2")), graded("d", problem="empty")]
     view = overview(SAMPLE, grades)
-    assert view.points == (0, 5, 7, 10) and view.tasks["9.3"] == pytest.approx(1 / 3)
+    assert view.points == (5, 7, 10)  # and not the one that could not be graded
+    parts = {task.task.id: (task.all, task.some, task.none, task.out) for task in view.tasks}
+    assert parts == {"9.1": (3, 0, 0, 0), "9.2": (2, 0, 1, 0), "9.3": (1, 0, 2, 0), "9.4": (3, 0, 0, 0)}
+    assert view.tasks[2].share == pytest.approx(1 / 3)
     assert view.checks[0][0].task == "9.3" and view.problems == (("d", "empty"),)
     text = as_text(view)
-    assert "mean 5.5, median 6" in text and " 33%  9.3 Gradient" in text and "not graded\n  d: empty" in text
+    assert "4 submissions, 3 graded" in text and "mean 7.3, median 7, half of them from 6 to 8.5" in text
+    assert f" 33%  9.3 {view.checks[0][0].sentence}" in text and text.endswith("hand in)\n  d: empty\n")
+    assert [len(axes.texts) for axes in overview_figure(view).axes] == [0, 6, 4]  # four checks that not all pass
+    assert "100%" not in text[text.index("hardest") :]  # what everybody passes is not hard
+
+
+def test_a_task_that_was_left_out_is_told_from_a_wrong_one():
+    without = replace(graded("eve", lost=("9.3",)), submission=solved("eve", gradient=None))
+    half = graded("joe")
+    results = (*half.tasks[2].results[:-1], replace(half.tasks[2].results[-1], status=FAILED))
+    half = replace(half, tasks=(*half.tasks[:2], replace(half.tasks[2], results=results), half.tasks[3]))
+    view = overview(SAMPLE, [graded("a"), graded("b", lost=("9.3",)), without, half])
+    assert (view.tasks[2].all, view.tasks[2].some, view.tasks[2].none, view.tasks[2].out) == (1, 1, 1, 1)
+
+
+def test_an_overview_of_nothing_and_of_one(tmp_path):
+    nothing = overview(SAMPLE, [graded("d", problem="empty")])
+    one = overview(SAMPLE, [replace(graded("a"), notes=("collected from another release",))])
+    for name, view in (("nothing", nothing), ("one", one)):
+        assert as_text(view)
+        overview_figure(view).savefig(tmp_path / f"{name}.png")
+    assert "1 submissions, 0 graded" in as_text(nothing)
+    assert "graded, but\n  a: collected from another release" in as_text(one)
 
 
 # ----------------------------------------------------------------------------------------- the commands, from outside
@@ -248,7 +274,7 @@ def test_a_batch_from_the_command_line(tmp_path, capsys):
     command = ["course", "grade", str(folder), "--assignment", str(FOLDER), "--out", str(out), "--seed", "1"]
     assert main([*command, "--format", "gradescope,classroom50,junit,csv"]) == 0
     said = capsys.readouterr()
-    assert "3 submissions" in said.out and "not graded\n  carol" in said.out
+    assert "3 submissions, 2 graded" in said.out and "what to hand in)\n  carol" in said.out
     rows = {row["submission"]: row["points"] for row in csv.DictReader((out / "grades.csv").read_text().splitlines())}
     assert rows == {"ada": "10", "bob": "5", "carol": "0"}
     assert {str(path.relative_to(out)) for path in out.rglob("*.*")} == {

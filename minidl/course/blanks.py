@@ -198,11 +198,22 @@ def normalised(text: str) -> str:
     try:
         function = ast.parse("def f():\n" + textwrap.indent(textwrap.dedent(_unix(text)), "    ")).body[0]
         assert isinstance(function, ast.FunctionDef)
-        assigned = {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        nodes = list(ast.walk(function))[1:]
+        assigned = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        assigned |= {node.arg for node in nodes if isinstance(node, ast.arg)}  # of functions inside, and of lambdas
+        assigned |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
         numbers: dict[str, str] = {}
-        for node in ast.walk(function):
-            if isinstance(node, ast.Name) and node.id in assigned:
-                node.id = numbers.setdefault(node.id, f"v{len(numbers)}")
+
+        def number(name: str) -> str:
+            return numbers.setdefault(name, f"v{len(numbers)}") if name in assigned else name
+
+        for node in nodes:
+            if isinstance(node, ast.Name):
+                node.id = number(node.id)
+            elif isinstance(node, ast.arg):
+                node.arg = number(node.arg)
+            elif isinstance(node, ast.FunctionDef):
+                node.name = number(node.name)
         return "\n".join(ast.unparse(node) for node in _without_docstring(function))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ""
