@@ -1,6 +1,7 @@
 """Grades as Gradescope, Classroom 50, JUnit and spreadsheets read them, each held to its schema; and a whole batch."""
 
 import csv
+import errno
 import io
 import json
 import os
@@ -15,7 +16,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from minidl.cli import main
+from minidl.checkpoint import atomic_write
+from minidl.cli import course_grading, main
 from minidl.cli.course_report import overview_figure
 from minidl.course import formats
 from minidl.course.assignment import Choice
@@ -281,6 +283,7 @@ def test_a_batch_from_the_command_line(tmp_path, capsys):
         "grades.csv", "summary.txt", "summary.png",
         *(f"feedback/{name}.txt" for name in rows), *(f"gradescope/{name}.json" for name in rows),
         *(f"classroom50/{name}.json" for name in rows), *(f"junit/{name}.xml" for name in rows),
+        *(f"graded/{name}.json" for name in rows),
     }  # fmt: skip
     assert "not written yet: Task 9.4" in (out / "feedback/bob.txt").read_text()
     assert main([*command[:2], str(folder / "nobody.json")]) == 1
@@ -288,6 +291,116 @@ def test_a_batch_from_the_command_line(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([*command, "--format", "xls"])
     assert "'xls' is no format" in capsys.readouterr().err
+
+
+class Drawn:
+    """In place of the grader: the grades are there, and no process is started. Stops after `most` of them."""
+
+    def __init__(self, assignment, seed=None, *_):
+        self.assignment, self.seed, self.notes = assignment, 7 if seed is None else seed, []
+        Drawn.seeds.append(seed)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def grade_all(self, paths):
+        for number, path in enumerate(paths):
+            if number == Drawn.most:
+                raise KeyboardInterrupt
+            yield path, graded(path.stem, lost=("9.3",) if "bob" in path.stem else (), assignment=self.assignment)
+
+
+@pytest.fixture
+def batch(tmp_path, monkeypatch):
+    """Three submissions, and what starts the grading of them into the same folder."""
+    monkeypatch.setattr(course_grading, "Grader", Drawn)
+    Drawn.seeds, Drawn.most = [], None
+    (tmp_path / "in").mkdir()
+    paths = [hand_in(tmp_path / "in", solved(name)) for name in ("ada", "bob", "cem")]
+    out = tmp_path / "out"
+
+    def run(*more, given=(tmp_path / "in",), assignment=FOLDER):
+        return main(["course", "grade", *map(str, given), "--assignment", str(assignment), "--out", str(out), *more])
+
+    return run, paths, out
+
+
+def rows(out):
+    return {row["submission"]: row["points"] for row in csv.DictReader((out / "grades.csv").read_text().splitlines())}
+
+
+def test_a_batch_that_was_interrupted_goes_on(batch, capsys):
+    run, _, out = batch
+    Drawn.most = 2
+    assert run("--seed", "12") == 130
+    said = capsys.readouterr()
+    assert "interrupted: 2 of 3 are graded" in said.err and "--rest goes on" in said.err
+    assert rows(out) == {"ada": "10", "bob": "7"} and "2 submissions" in (out / "summary.txt").read_text()
+    Drawn.most = None
+    assert run("--rest") == 0
+    assert Drawn.seeds == [12, 12]  # everybody gets the same inputs
+    assert rows(out) == {"ada": "10", "bob": "7", "cem": "10"}
+    text = (out / "summary.txt").read_text()
+    assert "3 submissions" in text and "mean 9.0" in text and " 67%  9.3" in text
+    assert "seed 12. 2 of earlier runs" in text
+    assert run("--rest") == 1
+    assert "nothing is left to grade" in capsys.readouterr().err
+
+
+def test_one_that_comes_late_joins_the_batch_and_a_better_one_takes_its_place(batch, capsys):
+    run, (ada, bob, cem), out = batch
+    assert run(given=(ada, bob)) == 0
+    written = out / "written" / "cem.md"
+    written.parent.mkdir(exist_ok=True)
+    written.write_text("of an earlier run")
+    assert run(given=(cem,)) == 0
+    said = capsys.readouterr()
+    assert "2 grades of earlier runs" in said.err and "9.1 " in said.out and "3 submissions are in the" in said.out
+    assert rows(out) == {"ada": "10", "bob": "7", "cem": "10"} and not written.exists()
+    assert "3 submissions" in (out / "summary.txt").read_text()
+    assert run(given=(bob, cem)) == 0
+    assert len(rows(out)) == 3
+
+
+def test_grades_of_another_assignment_or_version_are_not_mixed(batch, capsys):
+    run, _, out = batch
+    assert run() == 0
+    path = out / "graded" / "ada.json"
+    as_it_was = path.read_text()
+    for old, new, told in [
+        ('"assignment": "a9"', '"assignment": "a1"', "holds grades of a1: name another folder"),
+        (SAMPLE.checks()[0].name, "Gone", "holds grades of another version of a9"),
+        ('"passed"', '"excellent"', "holds grades of another version of a9"),
+        ("{", "", "holds grades of another version of a9"),
+    ]:
+        path.write_text(as_it_was.replace(old, new, 1))
+        capsys.readouterr()
+        assert run() == 1
+        assert told in capsys.readouterr().err
+
+
+def test_a_full_disk_is_told_and_nothing_is_half_written(batch, capsys, monkeypatch):
+    run, _, out = batch
+
+    def full(path):
+        if "cem" in path.name or "summary" in path.name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return atomic_write(path)
+
+    monkeypatch.setattr(course_grading, "atomic_write", full)
+    assert run() == 1
+    said = capsys.readouterr().err
+    assert "cem.txt: No space left on device: 2 of 3 are graded; the same command with --rest goes on" in said
+    assert rows(out) == {"ada": "10", "bob": "7"} and {path.stem for path in (out / "graded").iterdir()} == {
+        "ada",
+        "bob",
+    }
+    monkeypatch.undo()
+    monkeypatch.setattr(course_grading, "Grader", Drawn)
+    assert run("--rest") == 0 and len(rows(out)) == 3
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="submissions are graded on Linux and macOS")

@@ -57,6 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--assignment", metavar="NAME", help="such as a2 (what the submissions say)")
     add("--format", type=format_names, default=["csv"], metavar="LIST", help=f"of {', '.join(FORMATS)} (csv)")
     add("--out", type=Path, default=Path("out/grades"), metavar="DIR", help="where everything goes (out/grades)")
+    add(
+        "--rest", action="store_true", help="only what has no grade in the folder yet, with the seed of those that have"
+    )
     add("--jobs", type=positive_int, metavar="N", help="submissions at a time (one on each core)")
     add("--seed", type=seed, metavar="N", help="of the inputs (a fresh one)")
     add("--memory", type=positive_int, default=2000, metavar="MB", help="for the code of one submission (2000)")

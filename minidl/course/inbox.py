@@ -64,14 +64,16 @@ def _in(path: Path) -> list[Path]:
 def distinct_names(paths: Sequence[Path]) -> dict[Path, str]:
     """A name for each submission that can be that of a file, and that no other has.
 
-    Where files have the same name, that of their folder comes before it, and only then a number after it.
+    Where files have the same name, or the one that `collect` gives to everybody's, that of their folder comes before
+    it, and only then a number after it.
     """
+    everybodys = {assignment.name for assignment in all_assignments()}
     stems = {path: _stem(path.name) for path in paths}
     often = Counter(stem.lower() for stem in stems.values())
     names: dict[Path, str] = {}
     used: set[str] = set()
     for path, stem in stems.items():
-        if often[stem.lower()] > 1 and (folder := path.parent.name.strip(".")):
+        if (often[stem.lower()] > 1 or stem in everybodys) and (folder := path.parent.name.strip(".")):
             stem = f"{_stem(folder)}_{stem}"
         name, number = stem, 2
         while name.lower() in used:  # some file systems take A for a

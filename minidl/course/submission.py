@@ -170,7 +170,7 @@ def read_submission(path: Path, manifest: Mapping[str, Any] | None = None) -> Su
         raise SubmissionError(f"{path.name} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError):
         raise SubmissionError(f"{path.name} {_what_it_is(path, data)}") from None
-    return _checked(table, path)
+    return from_table(table, path)
 
 
 def _what_it_is(path: Path, data: bytes) -> str:
@@ -235,7 +235,8 @@ def _from_tree(tree: Tree, manifest: Mapping[str, Any] | None) -> Submission:
     return collect(tree)
 
 
-def _checked(table: Any, path: Path) -> Submission:
+def from_table(table: Any, path: Path) -> Submission:
+    """The submission that stands in the JSON text of the file at `path`. SubmissionError where it is none."""
     if not isinstance(table, dict) or table.get("format") != FORMAT:
         raise SubmissionError(f"{path.name} is not a submission ({FORMAT!r}): write one with `minidl course collect`")
     answers = []
