@@ -23,7 +23,7 @@ from minidl.course import formats
 from minidl.course.assignment import Choice
 from minidl.course.bundle import bundle
 from minidl.course.checks import FAILED, PASSED, WAITS, Result
-from minidl.course.grading import Grade, TaskGrade
+from minidl.course.grading import OWN_FAULT, Grade, TaskGrade
 from minidl.course.overview import as_text, near_identical, overview
 from tests.course_files import FOLDER, SAMPLE, hand_in, solved
 
@@ -310,6 +310,9 @@ class Drawn:
         for number, path in enumerate(paths):
             if number == Drawn.most:
                 raise KeyboardInterrupt
+            if path.stem.startswith(Drawn.failing or "nobody"):
+                yield path, graded(path.stem, problem=f"{OWN_FAULT}: no space left", assignment=self.assignment)
+                continue
             yield path, graded(path.stem, lost=("9.3",) if "bob" in path.stem else (), assignment=self.assignment)
 
 
@@ -317,7 +320,7 @@ class Drawn:
 def batch(tmp_path, monkeypatch):
     """Three submissions, and what starts the grading of them into the same folder."""
     monkeypatch.setattr(course_grading, "Grader", Drawn)
-    Drawn.seeds, Drawn.most = [], None
+    Drawn.seeds, Drawn.most, Drawn.failing = [], None, None
     (tmp_path / "in").mkdir()
     paths = [hand_in(tmp_path / "in", solved(name)) for name in ("ada", "bob", "cem")]
     out = tmp_path / "out"
@@ -363,6 +366,17 @@ def test_one_that_comes_late_joins_the_batch_and_a_better_one_takes_its_place(ba
     assert "3 submissions" in (out / "summary.txt").read_text()
     assert run(given=(bob, cem)) == 0
     assert len(rows(out)) == 3
+
+
+def test_what_the_grader_itself_failed_at_is_tried_once_more(batch, capsys):
+    run, _, out = batch
+    Drawn.failing = "bob"
+    assert run() == 1
+    assert "failed 1 times" in (said := capsys.readouterr().err) and "2 of 3 are graded; the same command with" in said
+    assert rows(out) == {"ada": "10", "bob": "0", "cem": "10"}
+    Drawn.failing = None
+    assert run("--rest") == 0
+    assert rows(out) == {"ada": "10", "bob": "7", "cem": "10"}
 
 
 def test_grades_of_another_assignment_or_version_are_not_mixed(batch, capsys):

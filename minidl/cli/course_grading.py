@@ -22,7 +22,7 @@ from minidl.cli.train_report import save_figure
 from minidl.course import formats
 from minidl.course.assignment import Assignment, AssignmentError, find_assignment
 from minidl.course.bundle import bundle
-from minidl.course.grading import Grade, Grader
+from minidl.course.grading import OWN_FAULT, Grade, Grader
 from minidl.course.inbox import assignment_of, distinct_names, submissions
 from minidl.course.kept import FOLDER, as_json, read_kept
 from minidl.course.overview import as_text, overview
@@ -99,6 +99,9 @@ def grade(arguments: argparse.Namespace) -> int:
         else:
             print(f"\n{len(batch.grades)} submissions are in the summary" if len(paths) == 1 else text.rstrip())
             print(f"Feedback for each student, and the picture summary.png: {out}")
+    if batch.failed:
+        stopped = stopped or f"the grader itself failed {batch.failed} times (the summary says how)"
+        done -= batch.failed
     if stopped:
         print(f"{stopped}: {done} of {len(paths)} are graded; the same command with --rest goes on", file=sys.stderr)
         return 130 if stopped == "interrupted" else 1
@@ -122,6 +125,7 @@ class _Batch:
     formats: list[str]
     grades: dict[str, Grade]
     seed: int = 0
+    failed: int = 0  # for reasons of our own
 
     def add(self, grade: Grade) -> None:
         """Write the files of a grade; last, that it is there."""
@@ -129,7 +133,11 @@ class _Batch:
         self.grades[grade.name] = grade
         if "csv" in self.formats:
             write(self.out / "grades.csv", formats.table(self.assignment, [*self.grades.values()]))
-        write(self.out / FOLDER / f"{grade.name}.json", as_json(grade, self.seed))
+        if grade.problem.startswith(OWN_FAULT):  # --rest tries it once more
+            self.failed += 1
+            (self.out / FOLDER / f"{grade.name}.json").unlink(missing_ok=True)
+        else:
+            write(self.out / FOLDER / f"{grade.name}.json", as_json(grade, self.seed))
 
     def summary(self, last: str) -> str:
         """Write the summary and the picture; returns the text."""

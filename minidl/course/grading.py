@@ -56,6 +56,7 @@ BUSY = 60  # times that a worker is asked again which could not start a process
 FOR_ONE = 240.0  # seconds that the checks of one submission may take
 SLACK = 3  # times the processor time of a check that may pass on the clock: the machine has other things to do
 OVERHEAD = 0.5  # seconds of processor time for reading inputs and writing outputs, which are not the student's
+OWN_FAULT = "the grader failed"  # how a problem begins that is not the submission's
 FILES = {False: "checks.py", True: "hidden_checks.py"}
 
 
@@ -292,7 +293,7 @@ class Grader:
         except SubmissionError as error:
             return self._nothing(name, str(error))
         except Exception as error:  # the grader's own mistake, or what nobody thought of: the others go on
-            return self._nothing(name, f"the grader failed: {type(error).__name__}: {error}. Please tell the staff")
+            return self._nothing(name, f"{OWN_FAULT}: {type(error).__name__}: {error}. Please tell the staff")
 
     def _nothing(self, name: str, problem: str) -> Grade:
         tasks = [
