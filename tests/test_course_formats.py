@@ -449,6 +449,11 @@ def test_the_bundle_grades_in_a_folder_laid_out_as_gradescopes(tmp_path):
     assert table["score"] == 7 and [test["score"] for test in table["tests"]] == [3, 2, 0, 2]
     assert source.stat().st_mode & 0o777 == 0o700
 
+    broken = {**environment, "AUTOGRADER_PYTHON": "/bin/false"}
+    subprocess.run([str(root / "run_autograder")], env=broken, capture_output=True)
+    table = json.loads((root / "results/results.json").read_text())
+    assert table["score"] == 0 and "tell the staff" in table["output"]
+
     for file in (root / "submission").iterdir():
         file.unlink()
     subprocess.run([str(root / "run_autograder")], env=environment, capture_output=True, check=True)
