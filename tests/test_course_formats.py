@@ -129,13 +129,14 @@ def test_the_schemas_are_checked(name, spoil):
 RUNNER = {  # what Classroom 50's runner tells an autograder, in the words of its manual
     "CLASSROOM": "cs-principles",
     "ASSIGNMENT": "convolution",
+    "ASSIGNMENT_TYPE": "group",
     "OWNER": "alice",
     "SUBMISSION_TAG": "submit/2026-06-01T14-32-05Z-a1b2c3d",
     "COMMIT_URL": "https://github.com/org/repo/commit/a1b2c3d",
     "RELEASE_URL": "https://github.com/org/repo/releases/tag/submit%2F2026",
     "REVIEW_URL": "https://github.com/org/repo/compare/0...a1b2c3d",
 }
-FIELDS = ("classroom", "assignment", "owner", "submission", "commit", "release", "review")
+FIELDS = ("classroom", "assignment", "assignment_type", "owner", "submission", "commit", "release", "review")
 
 
 def test_classroom50_is_told_what_its_runner_says(monkeypatch):

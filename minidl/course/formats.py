@@ -78,6 +78,7 @@ def classroom50(grade: Grade) -> str:
         "schema": "classroom50/result/v1",
         "classroom": know("CLASSROOM") or know("GITHUB_REPOSITORY_OWNER") or "-",
         "assignment": know("ASSIGNMENT") or grade.assignment.name,
+        "assignment_type": know("ASSIGNMENT_TYPE") or "individual",
         "owner": know("OWNER") or know("USERNAME") or clean(grade.name),
         "submission": tag,
         "commit": commit,
