@@ -294,6 +294,11 @@ def test_a_batch_from_the_command_line(tmp_path, capsys):
     assert "'xls' is no format" in capsys.readouterr().err
 
 
+def test_the_list_tells_points_that_are_graded_from_those_that_are_marked(capsys):
+    assert main(["course"]) == 0
+    assert "a2  Convolution: 11 tasks, 46 points and 8 for written answers" in capsys.readouterr().out
+
+
 class Drawn:
     """In place of the grader: the grades are there, and no process is started. Stops after `most` of them."""
 

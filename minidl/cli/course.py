@@ -89,8 +89,9 @@ def _list() -> int:
     found = all_assignments()
     for one in found:
         time = f", about {one.minutes} minutes" if one.minutes else ""
-        points = one.points + sum(question.points for question in one.written)
-        print(f"{one.name}  {one.title}: {len(one.tasks)} tasks, {points} points{time}; {one.path}")
+        written = sum(question.points for question in one.written)
+        points = f"{one.points} points" + (f" and {written} for written answers" if written else "")
+        print(f"{one.name}  {one.title}: {len(one.tasks)} tasks, {points}{time}; {one.path}")
     if not found:
         print("there are no assignments here")
     return 0
