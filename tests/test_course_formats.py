@@ -1,6 +1,7 @@
 """Grades as Gradescope, Classroom 50, JUnit and spreadsheets read them, each held to its schema; and a whole batch."""
 
 import csv
+import errno
 import io
 import json
 import os
@@ -15,13 +16,14 @@ from xml.etree import ElementTree
 
 import pytest
 
-from minidl.cli import main
-from minidl.cli.course_grading import assignment_of, distinct_names, submissions
+from minidl.checkpoint import atomic_write
+from minidl.cli import course_grading, main
+from minidl.cli.course_report import overview_figure
 from minidl.course import formats
 from minidl.course.assignment import Choice
 from minidl.course.bundle import bundle
 from minidl.course.checks import FAILED, PASSED, WAITS, Result
-from minidl.course.grading import Grade, TaskGrade
+from minidl.course.grading import OWN_FAULT, Grade, TaskGrade
 from minidl.course.overview import as_text, near_identical, overview
 from tests.course_files import FOLDER, SAMPLE, hand_in, solved
 
@@ -112,6 +114,8 @@ def test_the_json_formats_keep_to_their_schemas(name, case):
         ("gradescope", lambda table: table["tests"][0].pop("max_score")),
         ("classroom50", lambda table: table.update(score=1.5)),
         ("classroom50", lambda table: table.update(datetime="today")),
+        ("classroom50", lambda table: table.update(commit="")),
+        ("classroom50", lambda table: table.update(submission="v1.0")),
         ("classroom50", lambda table: table["tests"][0].update(passed=1)),
         ("classroom50", lambda table: table.update(extra=1)),
     ],
@@ -120,6 +124,36 @@ def test_the_schemas_are_checked(name, spoil):
     table = json.loads(getattr(formats, name)(ALL["some"]))
     spoil(table)
     assert list(problems(table, schema(name)))
+
+
+RUNNER = {  # what Classroom 50's runner tells an autograder, in the words of its manual
+    "CLASSROOM": "cs-principles",
+    "ASSIGNMENT": "convolution",
+    "ASSIGNMENT_TYPE": "group",
+    "OWNER": "alice",
+    "SUBMISSION_TAG": "submit/2026-06-01T14-32-05Z-a1b2c3d",
+    "COMMIT_URL": "https://github.com/org/repo/commit/a1b2c3d",
+    "RELEASE_URL": "https://github.com/org/repo/releases/tag/submit%2F2026",
+    "REVIEW_URL": "https://github.com/org/repo/compare/0...a1b2c3d",
+}
+FIELDS = ("classroom", "assignment", "assignment_type", "owner", "submission", "commit", "release", "review")
+
+
+def test_classroom50_is_told_what_its_runner_says(monkeypatch):
+    """Otherwise its collector, which compares them with the repository, throws the result away."""
+    for name, value in RUNNER.items():
+        monkeypatch.setenv(name, value)
+    table = json.loads(formats.classroom50(ALL["some"]))
+    assert [table[name] for name in FIELDS] == list(RUNNER.values())
+    assert list(problems(table, schema("classroom50"))) == []
+
+
+def test_classroom50_has_no_empty_field_outside_of_its_runner(monkeypatch):
+    for name in (*RUNNER, "GITHUB_REPOSITORY", "GITHUB_SHA", "GITHUB_REPOSITORY_OWNER", "GITHUB_SERVER_URL"):
+        monkeypatch.setenv(name, "")
+    table = json.loads(formats.classroom50(ALL["some"]))
+    assert list(problems(table, schema("classroom50"))) == []
+    assert table["submission"] == "submit/grace" and table["score"] <= table["max-score"]
 
 
 def test_gradescope_shows_each_task_with_its_words():
@@ -198,23 +232,38 @@ def test_what_many_wrote_is_nobodys_own():
 def test_the_overview_names_the_hardest_check():
     grades = [graded("a"), graded("b", lost=("9.3",)), graded("c", lost=("9.3", "9.2")), graded("d", problem="empty")]
     view = overview(SAMPLE, grades)
-    assert view.points == (0, 5, 7, 10) and view.tasks["9.3"] == pytest.approx(1 / 3)
+    assert view.points == (5, 7, 10)  # and not the one that could not be graded
+    parts = {task.task.id: (task.all, task.some, task.none, task.out) for task in view.tasks}
+    assert parts == {"9.1": (3, 0, 0, 0), "9.2": (2, 0, 1, 0), "9.3": (1, 0, 2, 0), "9.4": (3, 0, 0, 0)}
+    assert view.tasks[2].share == pytest.approx(1 / 3)
     assert view.checks[0][0].task == "9.3" and view.problems == (("d", "empty"),)
     text = as_text(view)
-    assert "mean 5.5, median 6" in text and " 33%  9.3 Gradient" in text and "not graded\n  d: empty" in text
+    assert "4 submissions, 3 graded" in text and "mean 7.3, median 7, half of them from 6 to 8.5" in text
+    assert f" 33%  9.3 {view.checks[0][0].sentence}" in text and text.endswith("hand in)\n  d: empty\n")
+    assert [len(axes.texts) for axes in overview_figure(view).axes] == [0, 6, 4]  # four checks that not all pass
+    assert "100%" not in text[text.index("hardest") :]  # what everybody passes is not hard
+
+
+def test_a_task_that_was_left_out_is_told_from_a_wrong_one():
+    without = replace(graded("eve", lost=("9.3",)), submission=solved("eve", gradient=None))
+    half = graded("joe")
+    results = (*half.tasks[2].results[:-1], replace(half.tasks[2].results[-1], status=FAILED))
+    half = replace(half, tasks=(*half.tasks[:2], replace(half.tasks[2], results=results), half.tasks[3]))
+    view = overview(SAMPLE, [graded("a"), graded("b", lost=("9.3",)), without, half])
+    assert (view.tasks[2].all, view.tasks[2].some, view.tasks[2].none, view.tasks[2].out) == (1, 1, 1, 1)
+
+
+def test_an_overview_of_nothing_and_of_one(tmp_path):
+    nothing = overview(SAMPLE, [graded("d", problem="empty")])
+    one = overview(SAMPLE, [replace(graded("a"), notes=("collected from another release",))])
+    for name, view in (("nothing", nothing), ("one", one)):
+        assert as_text(view)
+        overview_figure(view).savefig(tmp_path / f"{name}.png")
+    assert "1 submissions, 0 graded" in as_text(nothing)
+    assert "graded, but\n  a: collected from another release" in as_text(one)
 
 
 # ----------------------------------------------------------------------------------------- the commands, from outside
-
-
-def test_names_of_files_are_safe_and_distinct():
-    paths = [
-        Path("x/ada_submission.json"),
-        Path("y/ada_submission.json"),
-        Path("z/Ada.json"),
-        Path("../../etc/pa ss/.."),
-    ]
-    assert list(distinct_names(paths).values()) == ["ada", "ada-2", "Ada-3", "submission"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="submissions are graded on Linux and macOS")
@@ -228,13 +277,14 @@ def test_a_batch_from_the_command_line(tmp_path, capsys):
     command = ["course", "grade", str(folder), "--assignment", str(FOLDER), "--out", str(out), "--seed", "1"]
     assert main([*command, "--format", "gradescope,classroom50,junit,csv"]) == 0
     said = capsys.readouterr()
-    assert "3 submissions" in said.out and "not graded\n  carol" in said.out
+    assert "3 submissions, 2 graded" in said.out and "what to hand in)\n  carol" in said.out
     rows = {row["submission"]: row["points"] for row in csv.DictReader((out / "grades.csv").read_text().splitlines())}
     assert rows == {"ada": "10", "bob": "5", "carol": "0"}
     assert {str(path.relative_to(out)) for path in out.rglob("*.*")} == {
         "grades.csv", "summary.txt", "summary.png",
         *(f"feedback/{name}.txt" for name in rows), *(f"gradescope/{name}.json" for name in rows),
         *(f"classroom50/{name}.json" for name in rows), *(f"junit/{name}.xml" for name in rows),
+        *(f"graded/{name}.json" for name in rows),
     }  # fmt: skip
     assert "not written yet: Task 9.4" in (out / "feedback/bob.txt").read_text()
     assert main([*command[:2], str(folder / "nobody.json")]) == 1
@@ -244,33 +294,133 @@ def test_a_batch_from_the_command_line(tmp_path, capsys):
     assert "'xls' is no format" in capsys.readouterr().err
 
 
-def test_a_folder_is_one_submission_or_many(tmp_path):
-    one, two = hand_in(tmp_path, solved("ada")), tmp_path / "bob"
-    two.mkdir()
-    inside = hand_in(two, solved("bob"))
-    assert submissions([tmp_path]) == [tmp_path] or submissions([tmp_path]) == sorted([one, two])
-    assert submissions([two]) == [two] and submissions([inside, one]) == [inside, one]
-    (two / "__MACOSX").mkdir()  # what a zip from a Mac holds besides
-    assert submissions([two]) == [two]
+def test_the_list_tells_points_that_are_graded_from_those_that_are_marked(capsys):
+    assert main(["course"]) == 0
+    assert "a2  Convolution: 11 tasks, 46 points and 8 for written answers" in capsys.readouterr().out
 
 
-def test_one_file_beside_folders_is_not_the_only_submission(tmp_path):
-    one, two = hand_in(tmp_path, solved("ada")), tmp_path / "bob"
-    two.mkdir()
-    hand_in(two, solved("bob"))
-    assert submissions([tmp_path]) == [one, two]
+class Drawn:
+    """In place of the grader: the grades are there, and no process is started. Stops after `most` of them."""
+
+    def __init__(self, assignment, seed=None, *_):
+        self.assignment, self.seed, self.notes = assignment, 7 if seed is None else seed, []
+        Drawn.seeds.append(seed)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def grade_all(self, paths):
+        for number, path in enumerate(paths):
+            if number == Drawn.most:
+                raise KeyboardInterrupt
+            if path.stem.startswith(Drawn.failing or "nobody"):
+                yield path, graded(path.stem, problem=f"{OWN_FAULT}: no space left", assignment=self.assignment)
+                continue
+            yield path, graded(path.stem, lost=("9.3",) if "bob" in path.stem else (), assignment=self.assignment)
 
 
-def test_the_assignment_of_a_batch_is_what_most_of_it_says(tmp_path):
-    def of(name, assignment):
-        path = tmp_path / f"{name}.json"
-        path.write_text(json.dumps({"assignment": assignment}))
-        return path
+@pytest.fixture
+def batch(tmp_path, monkeypatch):
+    """Three submissions, and what starts the grading of them into the same folder."""
+    monkeypatch.setattr(course_grading, "Grader", Drawn)
+    Drawn.seeds, Drawn.most, Drawn.failing = [], None, None
+    (tmp_path / "in").mkdir()
+    paths = [hand_in(tmp_path / "in", solved(name)) for name in ("ada", "bob", "cem")]
+    out = tmp_path / "out"
 
-    first, unknown = of("ada", "a2"), of("bob", "a99")
-    others = [of("carl", "a1"), of("dora", "a1")]
-    assert assignment_of([first, unknown, *others]) == "a1"
-    assert assignment_of([first, others[0]]) is None and assignment_of([unknown]) is None
+    def run(*more, given=(tmp_path / "in",), assignment=FOLDER):
+        return main(["course", "grade", *map(str, given), "--assignment", str(assignment), "--out", str(out), *more])
+
+    return run, paths, out
+
+
+def rows(out):
+    return {row["submission"]: row["points"] for row in csv.DictReader((out / "grades.csv").read_text().splitlines())}
+
+
+def test_a_batch_that_was_interrupted_goes_on(batch, capsys):
+    run, _, out = batch
+    Drawn.most = 2
+    assert run("--seed", "12") == 130
+    said = capsys.readouterr()
+    assert "interrupted: 2 of 3 are graded" in said.err and "--rest goes on" in said.err
+    assert rows(out) == {"ada": "10", "bob": "7"} and "2 submissions" in (out / "summary.txt").read_text()
+    Drawn.most = None
+    assert run("--rest") == 0
+    assert Drawn.seeds == [12, 12]  # everybody gets the same inputs
+    assert rows(out) == {"ada": "10", "bob": "7", "cem": "10"}
+    text = (out / "summary.txt").read_text()
+    assert "3 submissions" in text and "mean 9.0" in text and " 67%  9.3" in text
+    assert "seed 12. 2 of earlier runs" in text
+    assert run("--rest") == 1
+    assert "nothing is left to grade" in capsys.readouterr().err
+
+
+def test_one_that_comes_late_joins_the_batch_and_a_better_one_takes_its_place(batch, capsys):
+    run, (ada, bob, cem), out = batch
+    assert run(given=(ada, bob)) == 0
+    written = out / "written" / "cem.md"
+    written.parent.mkdir(exist_ok=True)
+    written.write_text("of an earlier run")
+    assert run(given=(cem,)) == 0
+    said = capsys.readouterr()
+    assert "2 grades of earlier runs" in said.err and "9.1 " in said.out and "3 submissions are in the" in said.out
+    assert rows(out) == {"ada": "10", "bob": "7", "cem": "10"} and not written.exists()
+    assert "3 submissions" in (out / "summary.txt").read_text()
+    assert run(given=(bob, cem)) == 0
+    assert len(rows(out)) == 3
+
+
+def test_what_the_grader_itself_failed_at_is_tried_once_more(batch, capsys):
+    run, _, out = batch
+    Drawn.failing = "bob"
+    assert run() == 1
+    assert "failed 1 times" in (said := capsys.readouterr().err) and "2 of 3 are graded; the same command with" in said
+    assert rows(out) == {"ada": "10", "bob": "0", "cem": "10"}
+    Drawn.failing = None
+    assert run("--rest") == 0
+    assert rows(out) == {"ada": "10", "bob": "7", "cem": "10"}
+
+
+def test_grades_of_another_assignment_or_version_are_not_mixed(batch, capsys):
+    run, _, out = batch
+    assert run() == 0
+    path = out / "graded" / "ada.json"
+    as_it_was = path.read_text()
+    for old, new, told in [
+        ('"assignment": "a9"', '"assignment": "a1"', "holds grades of a1: name another folder"),
+        (SAMPLE.checks()[0].name, "Gone", "holds grades of another version of a9"),
+        ('"passed"', '"excellent"', "holds grades of another version of a9"),
+        ("{", "", "holds grades of another version of a9"),
+    ]:
+        path.write_text(as_it_was.replace(old, new, 1))
+        capsys.readouterr()
+        assert run() == 1
+        assert told in capsys.readouterr().err
+
+
+def test_a_full_disk_is_told_and_nothing_is_half_written(batch, capsys, monkeypatch):
+    run, _, out = batch
+
+    def full(path):
+        if "cem" in path.name or "summary" in path.name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return atomic_write(path)
+
+    monkeypatch.setattr(course_grading, "atomic_write", full)
+    assert run() == 1
+    said = capsys.readouterr().err
+    assert "cem.txt: No space left on device: 2 of 3 are graded; the same command with --rest goes on" in said
+    assert rows(out) == {"ada": "10", "bob": "7"} and {path.stem for path in (out / "graded").iterdir()} == {
+        "ada",
+        "bob",
+    }
+    monkeypatch.undo()
+    monkeypatch.setattr(course_grading, "Grader", Drawn)
+    assert run("--rest") == 0 and len(rows(out)) == 3
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="submissions are graded on Linux and macOS")
@@ -305,8 +455,13 @@ def test_the_bundle_grades_in_a_folder_laid_out_as_gradescopes(tmp_path):
     assert table["score"] == 7 and [test["score"] for test in table["tests"]] == [3, 2, 0, 2]
     assert source.stat().st_mode & 0o777 == 0o700
 
+    broken = {**environment, "AUTOGRADER_PYTHON": "/bin/false"}
+    subprocess.run([str(root / "run_autograder")], env=broken, capture_output=True)
+    table = json.loads((root / "results/results.json").read_text())
+    assert table["score"] == 0 and "tell the staff" in table["output"]
+
     for file in (root / "submission").iterdir():
         file.unlink()
     subprocess.run([str(root / "run_autograder")], env=environment, capture_output=True, check=True)
     table = json.loads((root / "results/results.json").read_text())
-    assert table["score"] == 0 and "no submission was found" in table["output"]
+    assert table["score"] == 0 and "nothing was handed in" in table["output"]

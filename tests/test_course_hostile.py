@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -259,8 +260,8 @@ def test_written_results_and_tests_change_nothing(graded):
         ("binary garbage", "is not the file that `minidl course collect` writes"),
         ("UTF-16", "is not the file that `minidl course collect` writes"),
         ("a file that is not there", "cannot be read"),
-        ("an empty folder", "no submission was found"),
-        ("a tree that lies", "no submission was found"),
+        ("an empty folder", "nothing was handed in"),
+        ("a tree that lies", "no submission is among"),
         ("a link to a device", "is a link to another place"),
         ("a pipe", "is no plain file"),
         ("altered after it was collected", "sha256"),
@@ -311,3 +312,18 @@ def test_each_of_them_can_be_written_in_every_format(graded):
         formats.junit(grade).encode("utf-8")
     view = overview(SAMPLE, list(graded[0].values()))
     assert "9.3" in as_text(view) and len(view.problems) == 8
+
+
+def test_whoever_stops_the_batch_does_not_wait_for_a_check_that_sleeps(tmp_path):
+    paths = [
+        hand_in(tmp_path, solved("ada")),
+        hand_in(tmp_path, solved("bob", gradient="import time\ntime.sleep(100)\nreturn x")),
+    ]
+    with Grader(SAMPLE, seed=1, jobs=2, patience=100) as grader:
+        results = grader.grade_all(paths)
+        assert next(results)[1].name == "ada"
+        time.sleep(1)  # so that the other one is in its check
+        began = time.monotonic()
+        results.close()
+        assert time.monotonic() - began < 5
+        assert not grader._runs

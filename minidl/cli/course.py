@@ -13,6 +13,7 @@ from minidl.cli.course_grading import FORMATS, format_names, grade, make_bundle
 from minidl.course.assignment import AssignmentError, all_assignments, find_assignment
 from minidl.course.files import write_text
 from minidl.course.grading import FOR_ONE
+from minidl.course.inbox import InboxError
 from minidl.course.prove import prove
 from minidl.course.release import release
 from minidl.course.student import Tree, TreeError, open_tree
@@ -56,6 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--assignment", metavar="NAME", help="such as a2 (what the submissions say)")
     add("--format", type=format_names, default=["csv"], metavar="LIST", help=f"of {', '.join(FORMATS)} (csv)")
     add("--out", type=Path, default=Path("out/grades"), metavar="DIR", help="where everything goes (out/grades)")
+    add(
+        "--rest", action="store_true", help="only what has no grade in the folder yet, with the seed of those that have"
+    )
     add("--jobs", type=positive_int, metavar="N", help="submissions at a time (one on each core)")
     add("--seed", type=seed, metavar="N", help="of the inputs (a fresh one)")
     add("--memory", type=positive_int, default=2000, metavar="MB", help="for the code of one submission (2000)")
@@ -77,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.what is None:
             return _list()
         return arguments.do(arguments)
-    except (AssignmentError, TreeError, SubmissionError) as error:
+    except (AssignmentError, InboxError, TreeError, SubmissionError) as error:
         raise CommandError(str(error)) from None
 
 
@@ -85,8 +89,9 @@ def _list() -> int:
     found = all_assignments()
     for one in found:
         time = f", about {one.minutes} minutes" if one.minutes else ""
-        points = one.points + sum(question.points for question in one.written)
-        print(f"{one.name}  {one.title}: {len(one.tasks)} tasks, {points} points{time}; {one.path}")
+        written = sum(question.points for question in one.written)
+        points = f"{one.points} points" + (f" and {written} for written answers" if written else "")
+        print(f"{one.name}  {one.title}: {len(one.tasks)} tasks, {points}{time}; {one.path}")
     if not found:
         print("there are no assignments here")
     return 0

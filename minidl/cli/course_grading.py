@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import gettempdir
 from time import perf_counter
 
 from tqdm import tqdm
@@ -19,13 +20,12 @@ from minidl.cli.arguments import CommandError, writable_folder
 from minidl.cli.course_report import overview_figure
 from minidl.cli.train_report import save_figure
 from minidl.course import formats
-from minidl.course.assignment import AssignmentError, all_assignments, find_assignment
+from minidl.course.assignment import Assignment, AssignmentError, find_assignment
 from minidl.course.bundle import bundle
-from minidl.course.files import read_plain
-from minidl.course.grading import Grade, Grader
+from minidl.course.grading import OWN_FAULT, Grade, Grader
+from minidl.course.inbox import assignment_of, distinct_names, submissions
+from minidl.course.kept import FOLDER, as_json, read_kept
 from minidl.course.overview import as_text, overview
-from minidl.course.release import MANIFEST
-from minidl.course.submission import LARGEST
 from minidl.training.console import duration
 
 # Of each format that is a file for each submission: its folder and the end of the name, and what writes it.
@@ -48,39 +48,105 @@ def format_names(text: str) -> list[str]:
 
 def grade(arguments: argparse.Namespace) -> int:
     """Grade all submissions, write the files, print the summary. 0 when the grading ran, whatever the points."""
-    paths = submissions(arguments.submissions)
+    paths, passed_over = submissions(arguments.submissions)
+    if passed_over:
+        _note(f"passed over: {', '.join(path.name for path in passed_over)}")
     name = arguments.assignment or assignment_of(paths)
     if name is None:
         raise CommandError("the submissions do not agree on which assignment they are of: add --assignment NAME")
     assignment = find_assignment(name)
     out = writable_folder(arguments.out)
-    jobs = min(arguments.jobs or os.cpu_count() or 1, len(paths))
     names = distinct_names(paths)
-    grades: list[Grade] = []
+    kept = read_kept(out, assignment)
+    if arguments.rest:
+        paths = [path for path in paths if names[path] not in kept]
+        if not paths:
+            raise CommandError(f"nothing is left to grade: each of the {len(names)} has its grade in {out}")
+    earlier = {name: one.grade for name, one in kept.items() if name not in {names[path] for path in paths}}
+    if earlier:
+        _note(f"{len(earlier)} grades of earlier runs in {out} stay in the table and the summary")
+    seed = arguments.seed
+    if arguments.rest and seed is None and kept:
+        seed = Counter(one.seed for one in kept.values()).most_common(1)[0][0]
+    batch = _Batch(assignment, out, arguments.format, dict(earlier))
+    jobs = min(arguments.jobs or os.cpu_count() or 1, len(paths))
     began = perf_counter()
-    with Grader(assignment, arguments.seed, jobs, arguments.memory, arguments.seconds) as grader:
-        for note in grader.notes:
-            print(f"note: {note}", file=sys.stderr)
-        bar = tqdm(total=len(paths), desc=f"grading {assignment.name}", unit="", file=sys.stderr, disable=None)
-        with bar:
-            for path, result in grader.grade_all(paths):
-                result = result.called(names[path])
-                grades.append(result)
-                write_each(result, out, ["feedback", *arguments.format])
-                if "csv" in arguments.format:
-                    write(out / "grades.csv", formats.table(assignment, grades))
-                bar.update()
-        seed, took = grader.seed, perf_counter() - began
-    if len(paths) == 1:
-        print(formats.feedback(grades[0]), end="")
-        return 0
-    view = overview(assignment, grades)
-    text = as_text(view) + f"\n{len(paths)} submissions in {duration(took)}, {jobs} at a time; seed {seed}\n"
-    write(out / "summary.txt", text)
-    save_figure(overview_figure(view), out / "summary.png")
-    print(text, end="")
-    print(f"Feedback for each student, and the picture summary.png: {out}")
+    stopped = ""
+    try:
+        with Grader(assignment, seed, jobs, arguments.memory, arguments.seconds) as grader:
+            for note in grader.notes:
+                _note(note)
+            assert grader.seed is not None
+            batch.seed = grader.seed
+            bar = tqdm(total=len(paths), desc=f"grading {assignment.name}", unit="", file=sys.stderr, disable=None)
+            with bar, contextlib.closing(grader.grade_all(paths)) as results:
+                for path, result in results:
+                    batch.add(result.called(names[path]))
+                    bar.update()
+    except (KeyboardInterrupt, WriteError) as error:
+        stopped = str(error) or "interrupted"
+    except OSError as error:
+        raise CommandError(f"the grader cannot work in {gettempdir()}: {error.strerror or error}") from None
+    done = len(batch.grades) - len(earlier)
+    if len(paths) == done == 1:
+        print(formats.feedback(batch.grades[names[paths[0]]]), end="")
+    if len(batch.grades) > 1:
+        took = f"{done} submissions in {duration(perf_counter() - began)}, {jobs} at a time; seed {batch.seed}"
+        try:
+            text = batch.summary(f"{took}. {len(earlier)} of earlier runs" if earlier else took)
+        except WriteError as error:
+            stopped = stopped or str(error)
+        else:
+            print(f"\n{len(batch.grades)} submissions are in the summary" if len(paths) == 1 else text.rstrip())
+            print(f"Feedback for each student, and the picture summary.png: {out}")
+    if batch.failed:
+        stopped = stopped or f"the grader itself failed {batch.failed} times (the summary says how)"
+        done -= batch.failed
+    if stopped:
+        print(f"{stopped}: {done} of {len(paths)} are graded; the same command with --rest goes on", file=sys.stderr)
+        return 130 if stopped == "interrupted" else 1
     return 0
+
+
+class WriteError(Exception):
+    """A file of grades cannot be written: the disk is full, or it is another one's."""
+
+
+def _note(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr)
+
+
+@dataclass
+class _Batch:
+    """The grades so far, those of earlier runs in the same folder among them, and their files."""
+
+    assignment: Assignment
+    out: Path
+    formats: list[str]
+    grades: dict[str, Grade]
+    seed: int = 0
+    failed: int = 0  # for reasons of our own
+
+    def add(self, grade: Grade) -> None:
+        """Write the files of a grade; last, that it is there."""
+        write_each(grade, self.out, ["feedback", *self.formats])
+        self.grades[grade.name] = grade
+        if "csv" in self.formats:
+            write(self.out / "grades.csv", formats.table(self.assignment, [*self.grades.values()]))
+        if grade.problem.startswith(OWN_FAULT):  # --rest tries it once more
+            self.failed += 1
+            (self.out / FOLDER / f"{grade.name}.json").unlink(missing_ok=True)
+        else:
+            write(self.out / FOLDER / f"{grade.name}.json", as_json(grade, self.seed))
+
+    def summary(self, last: str) -> str:
+        """Write the summary and the picture; returns the text."""
+        view = overview(self.assignment, [*self.grades.values()])
+        text = f"{as_text(view)}\n{last}\n"
+        write(self.out / "summary.txt", text)
+        with _writing(self.out / "summary.png"):
+            save_figure(overview_figure(view), self.out / "summary.png")
+        return text
 
 
 def write_each(result: Grade, out: Path, names: Sequence[str]) -> None:
@@ -91,62 +157,24 @@ def write_each(result: Grade, out: Path, names: Sequence[str]) -> None:
             write(out / name / f"{result.name}{end}", text(result))
     if result.submission is not None and result.submission.written:
         write(out / "written" / f"{result.name}.md", result.submission.written)
+    else:
+        (out / "written" / f"{result.name}.md").unlink(missing_ok=True)  # an earlier run's
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file so that it is there whole, or as it was."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as file:
-        file.write(text.encode("utf-8", "replace"))
+    """Write a file so that it is there whole, or as it was. WriteError where that cannot be."""
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as file:
+            file.write(text.encode("utf-8", "replace"))
 
 
-def submissions(given: Sequence[Path]) -> list[Path]:
-    """The submissions: files and folders as they are given; of a folder that holds many, each one in it."""
-    found: list[Path] = []
-    for path in given:
-        if not path.exists():
-            raise CommandError(f"{path} does not exist")
-        inside = sorted(p for p in path.iterdir() if not p.name.startswith(".")) if path.is_dir() else []
-        folders = [p for p in inside if p.is_dir() and p.name != "__MACOSX"]
-        alone = (
-            not path.is_dir()
-            or (path / MANIFEST).exists()
-            or (not folders and len([p for p in inside if p.suffix == ".json"]) == 1)
-        )
-        found += [path] if alone else inside
-    if not found:
-        raise CommandError("there is no submission there")
-    return found
-
-
-def distinct_names(paths: Sequence[Path]) -> dict[Path, str]:
-    """A name for each submission that can be that of a file, and that no other has."""
-    names: dict[Path, str] = {}
-    used: set[str] = set()
-    for path in paths:
-        stem = path.name.removesuffix(".json").removesuffix("_submission") or "submission"
-        stem = re.sub(r"[^\w.@+-]+", "_", stem)[:100].strip(".") or "submission"
-        name, number = stem, 2
-        while name.lower() in used:  # some file systems take A for a
-            name, number = f"{stem}-{number}", number + 1
-        used.add(name.lower())
-        names[path] = name
-    return names
-
-
-def assignment_of(paths: Sequence[Path]) -> str | None:
-    """The assignment that most of the submissions say they are of. None where two are named as often, or none is."""
-    known = {assignment.name for assignment in all_assignments()}
-    named: Counter[str] = Counter()
-    for path in paths:
-        for file in sorted(path.glob("*.json")) if path.is_dir() else [path]:
-            with contextlib.suppress(OSError):
-                text = read_plain(file, LARGEST)[:2000].decode("utf-8", "replace")
-                if (found := re.search(r'"assignment":\s*"(\w+)"', text)) is not None and found[1] in known:
-                    named[found[1]] += 1
-                    break
-    first, second = [*named.most_common(2), ("", 0), ("", 0)][:2]
-    return first[0] if first[1] > second[1] else None
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 def make_bundle(arguments: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ import ast
 import hashlib
 import io
 import textwrap
+import threading
 import tokenize
 import warnings
 from collections.abc import Iterable
@@ -25,6 +26,11 @@ WIDTH = 120
 MODULE_LEVEL = "(outside functions and classes)"
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+# Held while Python makes a syntax tree: threads that do so at the same time share one count of how deep they are, and
+# some versions (3.11.7) then fail with a SystemError. Nor may two threads change the filters of warnings.
+PARSING = threading.Lock()
 
 
 class BlankError(ValueError):
@@ -43,7 +49,7 @@ class _Place(NamedTuple):
 def parse(source: str, file: str = "the file") -> ast.Module:
     """The syntax tree. BlankError, with the line, for whatever Python cannot read or compile."""
     try:
-        with warnings.catch_warnings():
+        with PARSING, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             compile(source, file, "exec", dont_inherit=True)  # `break` outside a loop is in no way against the grammar
             return ast.parse(source)
@@ -196,13 +202,25 @@ def normalised(text: str) -> str:
     numbers in the order of their appearance. "" for what does not parse.
     """
     try:
-        function = ast.parse("def f():\n" + textwrap.indent(textwrap.dedent(_unix(text)), "    ")).body[0]
+        with PARSING:
+            function = ast.parse("def f():\n" + textwrap.indent(textwrap.dedent(_unix(text)), "    ")).body[0]
         assert isinstance(function, ast.FunctionDef)
-        assigned = {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        nodes = list(ast.walk(function))[1:]
+        assigned = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        assigned |= {node.arg for node in nodes if isinstance(node, ast.arg)}  # of functions inside, and of lambdas
+        assigned |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
         numbers: dict[str, str] = {}
-        for node in ast.walk(function):
-            if isinstance(node, ast.Name) and node.id in assigned:
-                node.id = numbers.setdefault(node.id, f"v{len(numbers)}")
+
+        def number(name: str) -> str:
+            return numbers.setdefault(name, f"v{len(numbers)}") if name in assigned else name
+
+        for node in nodes:
+            if isinstance(node, ast.Name):
+                node.id = number(node.id)
+            elif isinstance(node, ast.arg):
+                node.arg = number(node.arg)
+            elif isinstance(node, ast.FunctionDef):
+                node.name = number(node.name)
         return "\n".join(ast.unparse(node) for node in _without_docstring(function))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ""

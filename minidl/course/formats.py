@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 from xml.etree import ElementTree
 
 from minidl.course.assignment import Assignment
@@ -54,27 +55,37 @@ def gradescope(grade: Grade) -> str:
 
 
 def classroom50(grade: Grade) -> str:
-    """The result.json of Classroom 50. What of the repository it wants to know comes from the workflow's variables."""
+    """The result.json of Classroom 50. Which submission of which repository it is, its runner says in variables.
+
+    Outside of a runner they are made up from the submission: no field may be empty.
+    """
     know = os.environ.get
-    passed = {task.task.id for task in grade.tasks if task.status == PASSED}
+    counts = {task.task.id for task in grade.tasks} - grade.uncounted
     tests = [
         {
             "test-name": f"{task.task.id} {task.task.title}",
-            "passed": task.task.id in passed,
-            "score": task.points if task.task.id not in grade.uncounted else 0,
-            "max-score": task.task.points if task.task.id not in grade.uncounted else 0,
+            "passed": task.status == PASSED,
+            "score": task.points if task.task.id in counts else 0,
+            "max-score": task.task.points if task.task.id in counts else 0,
         }
         for task in grade.tasks
     ]
+    repository = f"{know('GITHUB_SERVER_URL') or 'https://github.com'}/{know('GITHUB_REPOSITORY') or '-/-'}"
+    tag = know("SUBMISSION_TAG") or f"submit/{clean(grade.name)}"
+    commit = know("COMMIT_URL") or f"{repository}/commit/{know('GITHUB_SHA') or 'HEAD'}"
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     result = {
         "schema": "classroom50/result/v1",
-        "classroom": know("CLASSROOM50_CLASSROOM", know("GITHUB_REPOSITORY_OWNER", "")),
-        "assignment": grade.assignment.name,
-        "submission": know("CLASSROOM50_SUBMISSION", grade.name),
-        "commit": know("GITHUB_SHA", ""),
-        "release": grade.submission.release if grade.submission is not None else "",
-        "review": know("CLASSROOM50_REVIEW", ""),
-        "datetime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "classroom": know("CLASSROOM") or know("GITHUB_REPOSITORY_OWNER") or "-",
+        "assignment": know("ASSIGNMENT") or grade.assignment.name,
+        "assignment_type": know("ASSIGNMENT_TYPE") or "individual",
+        "owner": know("OWNER") or know("USERNAME") or clean(grade.name),
+        "submission": tag,
+        "commit": commit,
+        "release": know("RELEASE_URL") or f"{repository}/releases/tag/{quote(tag, safe='')}",
+        "review": know("REVIEW_URL") or commit,
+        "datetime": now,
+        "graded_at": now,
         "score": grade.points,
         "max-score": grade.of,
         "tests": tests,

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from importlib.util import cache_from_source
@@ -56,6 +56,7 @@ BUSY = 60  # times that a worker is asked again which could not start a process
 FOR_ONE = 240.0  # seconds that the checks of one submission may take
 SLACK = 3  # times the processor time of a check that may pass on the clock: the machine has other things to do
 OVERHEAD = 0.5  # seconds of processor time for reading inputs and writing outputs, which are not the student's
+OWN_FAULT = "the grader failed"  # how a problem begins that is not the submission's
 FILES = {False: "checks.py", True: "hidden_checks.py"}
 
 
@@ -175,6 +176,7 @@ class Grader:
         for slot, user in enumerate(self.users):
             self._slots.put((slot, user))
         self._stop = threading.Event()
+        self._runs: set[_Run] = set()
         self._try_worker()
         return self
 
@@ -260,8 +262,11 @@ class Grader:
 
     # ------------------------------------------------------------------------------------------- one submission
 
-    def grade_all(self, paths: Sequence[Path]) -> Iterator[tuple[Path, Grade]]:
-        """Each submission with its grade, as soon as it is ready, `jobs` at a time. None of them stops the others."""
+    def grade_all(self, paths: Sequence[Path]) -> Generator[tuple[Path, Grade], None, None]:
+        """Each submission with its grade, as soon as it is ready, `jobs` at a time. None of them stops the others.
+
+        Whoever stops listening, or is interrupted, does not wait for what still runs.
+        """
         with ThreadPoolExecutor(self.jobs) as pool:
             futures = {pool.submit(self.grade, path): path for path in paths}
             try:
@@ -271,6 +276,8 @@ class Grader:
                 self._stop.set()
                 for future in futures:
                     future.cancel()
+                for run in list(self._runs):
+                    run.interrupt()
                 raise
 
     def grade(self, path: Path, progress: Callable[[Grade], None] | None = None) -> Grade:
@@ -286,7 +293,7 @@ class Grader:
         except SubmissionError as error:
             return self._nothing(name, str(error))
         except Exception as error:  # the grader's own mistake, or what nobody thought of: the others go on
-            return self._nothing(name, f"the grader failed: {type(error).__name__}: {error}. Please tell the staff")
+            return self._nothing(name, f"{OWN_FAULT}: {type(error).__name__}: {error}. Please tell the staff")
 
     def _nothing(self, name: str, problem: str) -> Grade:
         tasks = [
@@ -304,6 +311,7 @@ class Grader:
             tree = self._own_tree(folder, user)
             refused, notes = self._fill(tree, submission)
             run = _Run(self, folder, user, began)
+            self._runs.add(run)
             grade = Grade(submission.name, self.assignment, (), tuple(notes), submission=submission)
             try:
                 for task in self.assignment.tasks:
@@ -312,6 +320,7 @@ class Grader:
                     grade = replace(grade, tasks=done, seconds=time.monotonic() - began)
                     progress(grade)
             finally:
+                self._runs.discard(run)
                 run.close()
             return grade
         finally:
@@ -373,6 +382,11 @@ class _Run:
         if self.worker is not None:
             self.worker.close()
             self.worker = None
+
+    def interrupt(self) -> None:
+        """From another thread: do not wait for the check that runs."""
+        if (worker := self.worker) is not None:
+            worker.interrupt()
 
     def task(self, task: Task, refused: dict[str, str]) -> tuple[Result, ...]:
         """The result of each check of the task."""

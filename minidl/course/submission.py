@@ -164,33 +164,66 @@ def read_submission(path: Path, manifest: Mapping[str, Any] | None = None) -> Su
     if path.is_dir():
         return _from_folder(path, manifest)
     try:
-        table = json.loads(read_plain(path, LARGEST).decode("utf-8-sig"))
+        data = read_plain(path, LARGEST)
+        table = json.loads(data.decode("utf-8-sig"))
     except OSError as error:
         raise SubmissionError(f"{path.name} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError):
-        raise SubmissionError(
-            f"{path.name} is not the file that `minidl course collect` writes: it is no JSON text. "
-            "Hand in the .json file itself, as it was written"
-        ) from None
-    return _checked(table, path)
+        raise SubmissionError(f"{path.name} {_what_it_is(path, data)}") from None
+    return from_table(table, path)
+
+
+def _what_it_is(path: Path, data: bytes) -> str:
+    """Of a file that is no submission: what it seems to be instead, and what to do."""
+    if not data.strip():
+        return "is empty: write it once more with `minidl course collect`, and look at it before you hand it in"
+    if data.startswith(b"PK"):
+        return "is a zip: hand in the ..._submission.json that `minidl course collect` writes, as it is"
+    if path.suffix in (".py", ".ipynb"):
+        return "is code: `minidl course collect` puts what you wrote into ..._submission.json. Hand in that file"
+    return (
+        "is not the file that `minidl course collect` writes: it is no JSON text. "
+        "Hand in the .json file itself, as it was written"
+    )
+
+
+def unwrapped(path: Path) -> Path:
+    """`path`, or what is in it where that is one folder and nothing else, as in many a zip that was unpacked."""
+    for _ in range(10):
+        inside = visible(path)
+        if len(inside) != 1 or inside[0].is_symlink() or not inside[0].is_dir():
+            break
+        path = inside[0]
+    return path
+
+
+def visible(folder: Path) -> list[Path]:
+    """What is in a folder, but for what systems leave there of themselves."""
+    own = ("__MACOSX", "Thumbs.db", "desktop.ini")
+    return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.name not in own)
 
 
 def _from_folder(path: Path, manifest: Mapping[str, Any] | None) -> Submission:
     """What a folder hands in: a released tree what stands in it now, another folder the one submission file in it."""
-    if (path / MANIFEST).is_file():
+    folder = unwrapped(path)
+    if (folder / MANIFEST).is_file():
         with contextlib.suppress(TreeError, OSError, KeyError, ValueError, TypeError, AttributeError):
-            return _from_tree(open_tree(path), manifest)  # unless release.json is not what it was
-    files = sorted(file for file in path.glob("*.json") if file.name != MANIFEST)
-    files = [file for file in files if file.name.endswith("_submission.json")] or files
+            found = _from_tree(open_tree(folder), manifest)  # unless release.json is not what it was
+            return replace(found, name=path.name)
+    inside = visible(folder)
+    files = [file for file in inside if file.suffix == ".json" and file.name != MANIFEST]
+    files = [file for file in files if "_submission" in file.name] or files
+    if len(inside) == 1 and not inside[0].is_dir():
+        files = inside  # whatever it is: that says what is wrong with it
     if len(files) == 1:
-        found = read_submission(files[0])
-        return replace(found, name=path.name)
+        return replace(read_submission(files[0]), name=path.name)
     if files:
-        raise SubmissionError(f"{len(files)} .json files were handed in: hand in one")
-    names = ", ".join(sorted(file.name for file in path.iterdir())[:10]) if path.is_dir() else ""
+        names = ", ".join(file.name for file in files[:10])
+        raise SubmissionError(f"{len(files)} .json files were handed in ({names}): hand in one")
+    names = ", ".join(file.name for file in inside[:10])
     raise SubmissionError(
-        f"no submission was found, only: {names or 'nothing'}. Hand in the file that `minidl course collect` writes, "
-        "..._submission.json"
+        f"{f'no submission is among what was handed in ({names})' if names else 'nothing was handed in'}: "
+        "hand in the file that `minidl course collect` writes, ..._submission.json"
     )
 
 
@@ -202,7 +235,8 @@ def _from_tree(tree: Tree, manifest: Mapping[str, Any] | None) -> Submission:
     return collect(tree)
 
 
-def _checked(table: Any, path: Path) -> Submission:
+def from_table(table: Any, path: Path) -> Submission:
+    """The submission that stands in the JSON text of the file at `path`. SubmissionError where it is none."""
     if not isinstance(table, dict) or table.get("format") != FORMAT:
         raise SubmissionError(f"{path.name} is not a submission ({FORMAT!r}): write one with `minidl course collect`")
     answers = []
