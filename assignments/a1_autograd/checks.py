@@ -78,7 +78,7 @@ class MulBackward:
     """Mul backward: each factor gets dy times the other one"""
 
     def inputs(rng):
-        return {name: rng.standard_normal((2, 5)) for name in ("a", "b", "grad_output")}
+        return {name: rng.standard_normal((3, 5)) for name in ("a", "b", "grad_output")}
 
     def call(a, b, grad_output):
         from minidl.ops.arithmetic import Mul
@@ -101,9 +101,9 @@ class DivBackward:
 
     def inputs(rng):
         return {
-            "a": rng.standard_normal((2, 5)),
-            "b": rng.uniform(0.5, 2, (2, 5)) * rng.choice([-1.0, 1.0], (2, 5)),
-            "grad_output": rng.standard_normal((2, 5)),
+            "a": rng.standard_normal((3, 5)),
+            "b": rng.uniform(0.5, 2, (3, 5)) * rng.choice([-1.0, 1.0], (3, 5)),
+            "grad_output": rng.standard_normal((3, 5)),
         }
 
     def call(a, b, grad_output):
@@ -121,7 +121,7 @@ class OnlyWhatIsNeeded:
     """Mul and Div with a Python number as one operand: None for the operand that needs no gradient"""
 
     def inputs(rng):
-        return {"a": rng.uniform(1, 2, (2, 5)), "grad_output": rng.standard_normal((2, 5))}
+        return {"a": rng.uniform(1, 2, (3, 5)), "grad_output": rng.standard_normal((3, 5))}
 
     def call(a, grad_output):
         from minidl.ops.arithmetic import Div, Mul
@@ -149,7 +149,7 @@ class OnlyWhatIsNeeded:
     "1.3",
     points=1,
     rtol=EXACT,
-    sizes={"the size of a summed dimension, 3,": 3, "the product of the summed dimensions, 6,": 6},
+    sizes={"the size of dimension 0": 3, "dimension 0 of (2, 3, 4)": 2, "the product of the summed dimensions": 6},
 )
 class SumOverAddedDimensions:
     """sum_to_shape: dimensions that broadcasting put in front, as for a bias (4,) beside a batch (3, 4)"""
@@ -171,7 +171,7 @@ class SumOverAddedDimensions:
     "1.3",
     points=1,
     rtol=EXACT,
-    sizes={"the size of a summed dimension, 4,": 4, "the size of a summed dimension, 3,": 3},
+    sizes={"the size of dimension 1": 4, "the size of dimension 0": 3, "3 x 4, dimensions 1 and 2": 12, "2 x 4": 8},
 )
 class SumOverStretchedDimensions:
     """sum_to_shape: dimensions of size 1 that were stretched, as for (3, 1) beside (3, 4)"""

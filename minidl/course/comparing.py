@@ -80,7 +80,9 @@ def _wrong_dtype(actual: numpy.ndarray, expected: numpy.ndarray) -> str:
         if a.itemsize > e.itemsize:
             return f"hint: {a} came out of {e} inputs: a Python list, or an array made without dtype=x.dtype?"
         return "narrower" if a.itemsize < e.itemsize else ""
-    if e.kind == "f" and a.kind in "iub":
+    if e.kind == "f" and a.kind == "b":
+        return "hint: True and False came back: is it the mask itself, and not the numbers where it holds?"
+    if e.kind == "f" and a.kind in "iu":
         return "hint: whole numbers came back where fractions can stand: was the array made with an integer dtype?"
     return ""
 
