@@ -111,6 +111,8 @@ def _with_hint(text: str, actual: Any, expected: Any, options: dict[str, Any]) -
 def _hint(actual: Any, expected: Any, options: dict[str, Any]) -> str | None:
     if actual is not None and (actual.dtype.kind not in "fiub" or expected.dtype.kind not in "fiub"):
         return None
+    if actual is not None and expected.dtype.kind in "iub" and actual.size == 1 and not actual.any():
+        return None  # of a count that is 0 there is no more to say
     hint = diagnose(actual, expected.astype(float) if expected.dtype.kind != "f" else expected, **options)
     if hint is not None and actual is not None and actual.shape != expected.shape:  # the shapes are told already
         hint = hint.removeprefix(f"the gradient has shape {actual.shape}, its input has shape {expected.shape}")
