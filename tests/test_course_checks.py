@@ -205,6 +205,16 @@ def test_a_wrong_element_is_found_among_a_million():
         ("dy / b^2", "TypeError: ufunc 'bitwise_xor' not supported for the input types", "b**2"),
         ("max(x, 0)", "ValueError: The truth value of an array with more than one element is ambiguous.", "xp.maximum"),
         ("x - x.max(1)", "ValueError: operands could not be broadcast together with shapes (3,4) (3,)", "keepdims"),
+        (
+            "(w * x).sum()",
+            "ValueError: operands could not be broadcast together with shapes (3,0) (3,2)",
+            "beyond the end",
+        ),
+        (
+            "(w * x).sum()",
+            "ValueError: operands could not be broadcast together with shapes (7,2) (3,2)",
+            "from the right",
+        ),
         ("x - y", "ValueError: operands could not be broadcast together with shapes (3,4) (3,)", "from the right"),
         ("dy @ w.T", "ValueError: matmul: Input operand 1 has a mismatch in its core dimension 0", "inner sizes"),
         ("x.clamp(0)", "AttributeError: 'numpy.ndarray' object has no attribute 'clamp'", "calls clamp"),
@@ -237,3 +247,9 @@ def test_one_axis_too_many_is_no_broadcast():
 
 def test_a_mask_in_place_of_numbers():
     assert "True and False came back" in result(lambda x: {"y": x > 0}).message
+
+
+def test_an_image_that_is_one_short():
+    right = RNG.standard_normal((2, 3, 5, 4))
+    message = result(lambda x: {"y": right[..., 1:, 1:]}, lambda x: {"y": right}).message
+    assert "one less in rows and columns" in message

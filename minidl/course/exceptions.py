@@ -51,8 +51,13 @@ USUAL: tuple[tuple[str, str, str], ...] = (
     ),
     (
         r"operands could not be broadcast together|non-broadcastable output operand",
-        r"(?:sum|max|mean|min|var)\(",
+        r"(?:sum|max|mean|min|var)\([^)]",
         "a sum (mean, max) over an axis loses that axis: keepdims=True keeps it, with size 1, so that it broadcasts",
+    ),
+    (
+        r"operands could not be broadcast together.*\b0\b",
+        r"",
+        "a 0 in a shape is a slice that begins beyond the end of its array",
     ),
     (
         r"operands could not be broadcast together|non-broadcastable output operand",
