@@ -216,6 +216,8 @@ def test_a_wrong_element_is_found_among_a_million():
             "from the right",
         ),
         ("x - y", "ValueError: operands could not be broadcast together with shapes (3,4) (3,)", "from the right"),
+        ("y[0] = x", "ValueError: could not broadcast input array from shape (2,3) into shape (3,2)", "axis by axis"),
+        ("x.reshape(3, 4)", "ValueError: cannot reshape array of size 5 into shape (3,4)", "number of elements"),
         ("dy @ w.T", "ValueError: matmul: Input operand 1 has a mismatch in its core dimension 0", "inner sizes"),
         ("x.clamp(0)", "AttributeError: 'numpy.ndarray' object has no attribute 'clamp'", "calls clamp"),
         ("np.exp(x)", "NameError: name 'np' is not defined", "np is not known in this file"),

@@ -65,6 +65,17 @@ USUAL: tuple[tuple[str, str, str], ...] = (
         "write the shapes of both beside each other, from the right: each pair is equal, or one of them is 1",
     ),
     (
+        r"could not broadcast input array from shape",
+        r"",
+        "what is assigned has the shape of what it is assigned to: compare the two, axis by axis",
+    ),
+    (
+        r"cannot reshape array of size",
+        r"",
+        "a reshape keeps the number of elements: is a size taken from another array, or is something not summed, or in "
+        "another order than you think?",
+    ),
+    (
         r"matmul: .*mismatch in its core dimension",
         r"",
         "the inner sizes of a product are equal, (m, k) times (k, n): write the shapes down; is a transpose missing, "
