@@ -424,7 +424,7 @@ class ConvBackwardOfWhatIsNeeded:
     rtol=EXACT,
     hints={
         "y, 2x2, stride 2": "write into the y that is given; it begins with -infinity, and only grows",
-        "grad_x, 2x2, stride 2": "dy goes to the winner alone. How are taps counted? See the docstring of _pool",
+        "grad_x, 2x2, stride 2": "0 everywhere, then dy to the winner alone. How are taps counted? See _pool",
         "grad_x, 3x3, stride 2": "one pixel may win several windows: its gradients add up",
     },
 )

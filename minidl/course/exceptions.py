@@ -26,6 +26,11 @@ USUAL: tuple[tuple[str, str, str], ...] = (
         "backward returns a tuple with one gradient for each input of forward, and None for one that needs none",
     ),
     (
+        r"values to unpack \(expected (\d+)",
+        r"= .*\.forward\(",
+        "forward returns {0} things here: its docstring says which",
+    ),
+    (
         r"(?:TypeError|AttributeError): .*'tuple'|can't multiply sequence",
         r"",
         "a tuple, where an array is meant: saved_tensors is one with a single array too, (x,) = self.saved_tensors",
