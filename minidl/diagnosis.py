@@ -115,7 +115,7 @@ def _wrong_shape(actual, expected, rtol):
     if added >= 0:
         axes = (*range(added), *(i + added for i, n in enumerate(should) if n == 1 and is_[i + added] != 1))
         summed = actual.sum(axis=axes, keepdims=True)
-        if axes and summed.shape[added:] == should:
+        if axes and summed.shape[added:] == should and summed.size < actual.size:
             right = " (the sum is right)" if _close(summed.reshape(should), expected, rtol) else ""
             return f"{shapes}, which is the broadcast shape: sum over axes {axes}{right}; axis 0 is often the batch"
     if (hint := _padded(actual, expected, rtol)) is not None:
@@ -176,7 +176,7 @@ def _constant_ratio(actual, expected, names, sizes):
     for number in sorted({n for n in sizes.values() if n > 1 and (_near(factor, n) or _near(factor * n, 1))}):
         meant = "a sum where a mean is meant?" if factor > 1 else "a mean where a sum is meant, or divided by it twice?"
         causes.append(f"{number} is {' and '.join(name for name, n in sizes.items() if n == number)}: {meant}")
-    if not causes and numpy.count_nonzero(expected) < 2:
+    if numpy.count_nonzero(expected) < 2 and (not causes or (causes == ["the sign is wrong"] and not _near(factor, 1))):
         return None  # two numbers always have a ratio: it means nothing
     return f"{said}: {'; '.join(causes) or 'a factor is missing, or one too many'}"
 

@@ -8,6 +8,7 @@ import pytest
 from minidl.course.calling import Outcome, call_checked, pack, unpack
 from minidl.course.checks import FAILED, PASSED, WAITS, check
 from minidl.course.comparing import difference, relative_errors
+from minidl.course.exceptions import hint_for
 
 RNG = numpy.random.default_rng(0)
 COUNTER = itertools.count(1.0)
@@ -63,6 +64,7 @@ def test_what_is_right_passes():
         (lambda x: {"y": 2 * x * (1 + 1e-6 * numpy.sin(x))}, ["right to 6 digits only", "a difference in place"]),
         (lambda x: {"y": 2 * x + numpy.exp(1000 * x)}, ["inf in"]),
         (lambda x: {"y": object()}, ["y is object, where an array of numbers should come back"]),
+        (lambda x: {"y": (2 * x, x[0])}, ["y is a tuple of 2, where one array should come back"]),
         (lambda x: 1 / 0, ["ZeroDivisionError: division by zero"]),
         (lambda x: exit(), ["exit was called"]),
     ],
@@ -200,3 +202,77 @@ def test_a_wrong_element_is_found_among_a_million():
     actual[77] *= 1 + 1e-5
     assert "worst at (77,)" in difference("y", actual, expected, rtol=1e-7, atol=1e-12)
     assert difference("y", expected * (1 + 1e-9), expected, rtol=1e-7, atol=1e-12) is None
+
+
+# What `describe_exception` gives, and a word of the hint.
+@pytest.mark.parametrize(
+    "code, error, word",
+    [
+        (
+            "(x,) = self.saved_tensors",
+            "ValueError: not enough values to unpack (expected 1, got 0)",
+            "save_for_backward",
+        ),
+        ("x, w = self.saved_tensors", "ValueError: too many values to unpack (expected 2, got 3)", "here not 2"),
+        (
+            "grad_a, grad_b = node.backward(dy)",
+            "ValueError: not enough values to unpack (expected 2, got 1)",
+            "for each",
+        ),
+        ("grad_a, grad_b = node.backward(dy)", "TypeError: cannot unpack non-iterable NoneType object", "for each"),
+        ("y, mean = node.forward(x)", "ValueError: too many values to unpack (expected 2)", "forward returns 2 things"),
+        ("x > 0", "TypeError: '>' not supported between instances of 'tuple' and 'int'", "(x,) ="),
+        ("dy * b", "TypeError: unsupported operand type(s) for *: 'float' and 'NoneType'", "needs_input_grad"),
+        ("dy / b^2", "TypeError: ufunc 'bitwise_xor' not supported for the input types", "b**2"),
+        ("max(x, 0)", "ValueError: The truth value of an array with more than one element is ambiguous.", "xp.maximum"),
+        ("x - x.max(1)", "ValueError: operands could not be broadcast together with shapes (3,4) (3,)", "keepdims"),
+        (
+            "(w * x).sum()",
+            "ValueError: operands could not be broadcast together with shapes (3,0) (3,2)",
+            "beyond the end",
+        ),
+        (
+            "(w * x).sum()",
+            "ValueError: operands could not be broadcast together with shapes (7,2) (3,2)",
+            "from the right",
+        ),
+        ("x - y", "ValueError: operands could not be broadcast together with shapes (3,4) (3,)", "from the right"),
+        ("y[0] = x", "ValueError: could not broadcast input array from shape (2,3) into shape (3,2)", "axis by axis"),
+        ("x.reshape(3, 4)", "ValueError: cannot reshape array of size 5 into shape (3,4)", "number of elements"),
+        ("dy @ w.T", "ValueError: matmul: Input operand 1 has a mismatch in its core dimension 0", "inner sizes"),
+        ("x.clamp(0)", "AttributeError: 'numpy.ndarray' object has no attribute 'clamp'", "calls clamp"),
+        ("np.exp(x)", "NameError: name 'np' is not defined", "np is not known in this file"),
+        ("range(h / 2)", "TypeError: 'float' object cannot be interpreted as an integer", "//"),
+        ("visit(node)", "RecursionError: maximum recursion depth exceeded", "a loop"),
+        ("1 / 0", "ZeroDivisionError: division by zero", None),
+    ],
+)
+def test_the_hint_beside_an_exception(code, error, word):
+    text = f"minidl/ops/linear.py:12, in backward\n    {code}\n{error}"
+    hint = hint_for(text)
+    assert hint is None if word is None else word in hint
+    found = made(lambda x: {"y": x}).judge(Outcome(error=text), {"x": X}, {"y": X})
+    assert found.message.endswith(error if word is None else f"\n  hint: {hint}")
+
+
+def test_a_single_number_has_no_ratio_that_means_something():
+    def number(value):
+        return result(lambda x: {"y": value}, lambda x: {"y": 2.0}).message
+
+    assert "the sign is wrong" in number(-2.0)
+    assert "hint" not in number(-0.247)  # the sign differs, and so does everything else
+
+
+def test_one_axis_too_many_is_no_broadcast():
+    message = result(lambda x: {"y": 2 * x[:1, 0]}, lambda x: {"y": 2 * x[0, 0]}).message
+    assert "a reshape is missing" in message and "sum over" not in message
+
+
+def test_a_mask_in_place_of_numbers():
+    assert "True and False came back" in result(lambda x: {"y": x > 0}).message
+
+
+def test_an_image_that_is_one_short():
+    right = RNG.standard_normal((2, 3, 5, 4))
+    message = result(lambda x: {"y": right[..., 1:, 1:]}, lambda x: {"y": right}).message
+    assert "one less in rows and columns" in message

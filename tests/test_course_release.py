@@ -301,7 +301,7 @@ def test_carry_puts_earlier_work_into_the_next_tree(tmp_path):
 
     wrong = solved().answers[-1]
     assert carry(type(submission)("x", "b1", "", (wrong,)), open_tree(tmp_path / "two"))[1] == [
-        f"9.4 descend: {ENERGY} has no such function in this tree"
+        f"9.4 descend: {ENERGY} belongs to that assignment alone"
     ]
 
 

@@ -32,7 +32,7 @@ def numerical_gradient(f: Callable[[Any], Any], x: Any, grad_output: Any, eps: f
 def agrees(gradient: Any, numerical: Any, atol: float = 1e-7, rtol: float = 1e-5) -> bool:
     """True if the shapes are equal, and |gradient - numerical| <= atol + rtol |numerical| holds for every element.
 
-    A NaN is never right.
+    A NaN is never right, and neither is None: a backward that returned no gradient for this input.
     """
     if gradient is None or gradient.shape != numerical.shape:
         return False

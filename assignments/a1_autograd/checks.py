@@ -78,7 +78,7 @@ class MulBackward:
     """Mul backward: each factor gets dy times the other one"""
 
     def inputs(rng):
-        return {name: rng.standard_normal((2, 5)) for name in ("a", "b", "grad_output")}
+        return {name: rng.standard_normal((3, 5)) for name in ("a", "b", "grad_output")}
 
     def call(a, b, grad_output):
         from minidl.ops.arithmetic import Mul
@@ -101,9 +101,9 @@ class DivBackward:
 
     def inputs(rng):
         return {
-            "a": rng.standard_normal((2, 5)),
-            "b": rng.uniform(0.5, 2, (2, 5)) * rng.choice([-1.0, 1.0], (2, 5)),
-            "grad_output": rng.standard_normal((2, 5)),
+            "a": rng.standard_normal((3, 5)),
+            "b": rng.uniform(0.5, 2, (3, 5)) * rng.choice([-1.0, 1.0], (3, 5)),
+            "grad_output": rng.standard_normal((3, 5)),
         }
 
     def call(a, b, grad_output):
@@ -121,7 +121,7 @@ class OnlyWhatIsNeeded:
     """Mul and Div with a Python number as one operand: None for the operand that needs no gradient"""
 
     def inputs(rng):
-        return {"a": rng.uniform(1, 2, (2, 5)), "grad_output": rng.standard_normal((2, 5))}
+        return {"a": rng.uniform(1, 2, (3, 5)), "grad_output": rng.standard_normal((3, 5))}
 
     def call(a, grad_output):
         from minidl.ops.arithmetic import Div, Mul
@@ -149,7 +149,7 @@ class OnlyWhatIsNeeded:
     "1.3",
     points=1,
     rtol=EXACT,
-    sizes={"the size of a summed dimension, 3,": 3, "the product of the summed dimensions, 6,": 6},
+    sizes={"the size of dimension 0": 3, "dimension 0 of (2, 3, 4)": 2, "the product of the summed dimensions": 6},
 )
 class SumOverAddedDimensions:
     """sum_to_shape: dimensions that broadcasting put in front, as for a bias (4,) beside a batch (3, 4)"""
@@ -171,7 +171,7 @@ class SumOverAddedDimensions:
     "1.3",
     points=1,
     rtol=EXACT,
-    sizes={"the size of a summed dimension, 4,": 4, "the size of a summed dimension, 3,": 3},
+    sizes={"the size of dimension 1": 4, "the size of dimension 0": 3, "3 x 4, dimensions 1 and 2": 12, "2 x 4": 8},
 )
 class SumOverStretchedDimensions:
     """sum_to_shape: dimensions of size 1 that were stretched, as for (3, 1) beside (3, 4)"""
@@ -474,11 +474,11 @@ class BackwardThroughADiamond:
         a, b = Tensor(x, requires_grad=True), Tensor(w, requires_grad=True)
         squared = apply(Square, apply(Join, a, b))
         z = apply(Join, apply(Join, apply(Triple, squared), apply(Square, squared)), a)
-        backward(z, gradient.copy())
-        results = {"a.grad": a.grad.data, "b.grad": b.grad.data}
         c = Tensor(x, requires_grad=True)
+        backward(z, gradient.copy())
         backward(apply(Triple, c))
-        return results | {"c.grad of 3 c, without a gradient given": c.grad.data}
+        leaves = {"a.grad": a, "b.grad": b, "c.grad of 3 c, without a gradient given": c}
+        return {name: None if leaf.grad is None else leaf.grad.data for name, leaf in leaves.items()}
 
     def expected(x, w, gradient):
         u = x + w
@@ -680,11 +680,15 @@ class WhichGradientsItCatches:
         missed = [str(name) for name, s, r in zip(names, said, right, strict=True) if s and not r]
         blamed = sorted({str(name) for name, s, r in zip(names, said, right, strict=True) if r and not s})
         if blamed:
-            return f"is_right said False for {', '.join(blamed)}, whose backward is right"
+            return (
+                f"is_right said False for {', '.join(blamed)}, whose backward is right: do the first two checks of "
+                "this task pass? Is every input moved by itself, with the others as they are?"
+            )
         if missed:
             help = ""
             if {"IgnoresGradOutput", "SoftmaxThatSendsNothing"} & set(missed):
-                help = ". Is grad_output drawn at random? With ones, these two look right"
+                help = ". Is grad_output drawn at random? With ones, two of these look right: "
+                help += "IgnoresGradOutput and SoftmaxThatSendsNothing"
             elif {"SecondTransposed", "SecondMissing"} & set(missed):
                 help = ". Is every input checked, or the first alone?"
             return f"is_right said True for {', '.join(missed)}, whose backward is wrong{help}"
@@ -694,7 +698,16 @@ class WhichGradientsItCatches:
 # -------------------------------------------------------------------------------------------------------- 1.8 SGD
 
 
-@check("1.8", points=1)
+@check(
+    "1.8",
+    points=1,
+    hints={
+        "p, plain": "p -= lr g changes the array that the network holds; p = p - lr g makes another one",
+        "p, weight decay": "descent(p, g, group) is g with the weight decay in it",
+        "the array is the same one, plain": "0 is no, 1 is yes: param.data = ... is another array, p -= ... this one",
+        "the array is the same one, weight decay": "0 is no and 1 is yes, as above",
+    },
+)
 class PlainSGD:
     """SGD without momentum: p <- p - lr g, in place; with weight decay g + wd p in place of g"""
 
@@ -718,7 +731,16 @@ class PlainSGD:
         return results
 
 
-@check("1.8", points=1)
+@check(
+    "1.8",
+    points=1,
+    hints={
+        "p after step 1": "in the first step v = g (with weight decay), and p -= lr v in place; by hand: 1 becomes 0.9",
+        "p after step 2": "v is remembered where it is changed in place (v *= ..., v += ..., v[...] = ...); v = ... is "
+        "another array, which is forgotten",
+        "p after step 3": "right until here? Then v is not what was remembered: change it in place",
+    },
+)
 class SGDWithMomentum:
     """SGD with momentum, step by step: v <- momentum v + g, v = g in the first step; p <- p - lr v"""
 
@@ -736,11 +758,21 @@ class SGDWithMomentum:
             param.grad = Tensor(gradient.copy())
             optimizer.step()
             results[f"p after step {step}"] = param.data.copy()
-        results["v = state['momentum_buffer']"] = optimizer.state[param]["momentum_buffer"].data
+        v = optimizer.state[param].get("momentum_buffer")
+        results["v = state['momentum_buffer']"] = None if v is None else v.data
         return results
 
 
-@check("1.8", points=1)
+@check(
+    "1.8",
+    points=1,
+    hints={
+        "p after step 1, nesterov": "p -= lr (g + momentum v), with the new v; by hand: 1 becomes 0.81",
+        "p after step 1, dampening": 'v = g in the first step: ask `"momentum_buffer" in state` before buffer(...), '
+        "which puts it there",
+        "p after step 2, dampening": "from the second step on v <- momentum v + (1 - dampening) g",
+    },
+)
 class SGDWithNesterov:
     """SGD with Nesterov's momentum, and with dampening, which the first step does not have"""
 
@@ -765,7 +797,7 @@ class SGDWithNesterov:
 # ------------------------------------------------------------------------------------------------------ 1.9 training
 
 
-@check("1.9", points=1, rtol=1e-5)
+@check("1.9", points=1, rtol=1e-5, hints={"scores": "fc1, then relu, then fc2; nothing behind fc2, no softmax"})
 class Scores:
     """TwoLayerNet.forward: max(x W1^T + b1, 0) W2^T + b2"""
 
@@ -782,7 +814,18 @@ class Scores:
             return {"scores": net(minidl.Tensor(images)).data}
 
 
-@check("1.9", points=1, rtol=1e-3)
+@check(
+    "1.9",
+    points=1,
+    rtol=1e-3,
+    hints={
+        "loss before the first step": "the scores go into cross_entropy as they are; is the check of the scores green?",
+        "loss before the third step": "right until here, and the weights move? Then the gradients of the step before "
+        "stay: zero_grad",
+        "how many of the steps moved the weights": "zero_grad, scores, loss, backward, step: in this order",
+        "a number came back": "0 is no, 1 is yes: loss.item() is the number in a Tensor",
+    },
+)
 class OneStep:
     """training_step: the loss before each of three steps, and the parameters after them"""
 
@@ -797,14 +840,17 @@ class OneStep:
         minidl.manual_seed(3)
         net = TwoLayerNet(hidden=16)
         optimizer = SGD(net.parameters(), lr=0.1, momentum=0.9)
-        losses = [
-            training_step(net, optimizer, minidl.Tensor(x), minidl.Tensor(t))
-            for x, t in zip(images, labels, strict=True)
-        ]
+        losses, moved = [], 0
+        for x, t in zip(images, labels, strict=True):
+            before = net.fc1.weight.data.copy()
+            losses.append(training_step(net, optimizer, minidl.Tensor(x), minidl.Tensor(t)))
+            moved += int((net.fc1.weight.data != before).any())
         return {
             "loss before the first step": losses[0],
             "loss before the second step": losses[1],
-            "loss before the third step (right so far? then the gradients of the step before stay)": losses[2],
+            "loss before the third step": losses[2],
+            "how many of the steps moved the weights": moved,
+            "a number came back": int(not any(isinstance(loss, minidl.Tensor) for loss in losses)),
             "fc1.weight": net.fc1.weight.data,
         }
 
@@ -825,7 +871,7 @@ class ReadsDigits:
         from assignments.a1_autograd.train import answers, train
 
         net, losses = train(images, labels)
-        return {"answers": answers(net, unseen), "losses": numpy.array(losses)}
+        return {"answers": answers(net, unseen), "losses": numpy.array([float(loss) for loss in losses])}
 
     def verify(outputs, images, labels, unseen):
         from assignments.a1_autograd.train import digits
@@ -842,5 +888,5 @@ class ReadsDigits:
             f"{right:.1%} of the unseen digits are right, expected at least 95 %. The loss went from "
             f"{losses[:20].mean():.3f} (mean of the first 20 steps; ln 10 = 2.303 is what guessing gives) to "
             f"{losses[-20:].mean():.3f} (the last 20). "
-            "Do the gradients of the step before stay (zero_grad)? Does backward come before step?"
+            "Do the gradients of the step before stay (zero_grad)? Is step called, behind backward?"
         )

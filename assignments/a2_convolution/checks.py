@@ -91,7 +91,7 @@ class LoopsWithStrideAndPadding:
 # ----------------------------------------------------------------------------------------------------------- 2.2 im2col
 
 
-@check("2.2", points=1)
+@check("2.2", points=1, hints={"columns": "the head of im2col.py shows all 16 numbers: row 1 is kh, kw = 0, 1"})
 class ColumnsOfTheExample:
     """im2col of the example at the head of im2col.py: 1..9 in 3x3, windows of 2x2"""
 
@@ -109,7 +109,16 @@ class ColumnsOfTheExample:
         return {"columns": numpy.array(windows, float).T}
 
 
-@check("2.2", points=1, padding=1)
+@check(
+    "2.2",
+    points=1,
+    padding=1,
+    hints={
+        "columns, no padding": "(C, KH, KW, N, OH, OW) of images (C, N, H, W): a transpose exchanges axes, a reshape "
+        "would give each number to another image",
+        "columns, padding": "what no tap fills is the padding, and counts as 0: begin with zeros, not with empty",
+    },
+)
 class ColumnsOfImages:
     """im2col of 2 images with 3 channels: (C, KH, KW, N, OH, OW), with stride (2, 1) and other padding on every side"""
 
@@ -284,7 +293,7 @@ class ConvForwardInGroups:
     rtol=EXACT,
     sizes={"the batch size": 2, "the windows of an image": 15, "the windows of all images": 30},
     hints={
-        "grad_x": "weight^T dy, and col2im of it",
+        "grad_x": "weight^T dy has rows (c, kh, kw) and columns (n, oh, ow): reshape it for col2im, in this order",
         "grad_weight": "dy columns^T: dy with its filters in front, and all images side by side",
     },
 )
@@ -415,7 +424,7 @@ class ConvBackwardOfWhatIsNeeded:
     rtol=EXACT,
     hints={
         "y, 2x2, stride 2": "write into the y that is given; it begins with -infinity, and only grows",
-        "grad_x, 2x2, stride 2": "dy goes to the winner alone. How are taps counted? See the docstring of _pool",
+        "grad_x, 2x2, stride 2": "0 everywhere, then dy to the winner alone. How are taps counted? See _pool",
         "grad_x, 3x3, stride 2": "one pixel may win several windows: its gradients add up",
     },
 )

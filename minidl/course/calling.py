@@ -123,6 +123,8 @@ def _outputs(result: Any, outcome: Outcome) -> dict[str, numpy.ndarray]:
             continue
         if hasattr(value, "detach"):  # a Tensor
             value = value.detach().numpy()
+        if isinstance(value, tuple) and any(getattr(part, "shape", ()) for part in value):
+            raise TypeError(f"{name} is a tuple of {len(value)}, where one array should come back")
         array = numpy.asarray(value)
         if array.dtype.kind not in NUMBERS:
             raise TypeError(f"{name} is {type(value).__name__}, where an array of numbers should come back")

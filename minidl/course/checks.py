@@ -33,6 +33,7 @@ import numpy
 
 from minidl.course.calling import Outcome, call_checked, pack, unpack
 from minidl.course.comparing import difference
+from minidl.course.exceptions import hint_for
 from minidl.errors import explain
 
 PASSED, FAILED, WAITS = "passed", "failed", "waits"
@@ -113,7 +114,8 @@ class Check:
         if outcome.blank:
             return f"not written yet: {outcome.error.rpartition('NotImplementedError: ')[2]}"
         if outcome.outputs is None:
-            return f"an exception on the way:\n{_indent(outcome.error)}"
+            hint = hint_for(outcome.error)
+            return f"an exception on the way:\n{_indent(outcome.error)}" + (f"\n  hint: {hint}" if hint else "")
         kept = inputs if self.unchanged is None else self.unchanged
         for name in outcome.changed:
             if name in kept:

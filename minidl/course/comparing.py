@@ -23,6 +23,7 @@ from minidl.diagnosis import diagnose
 
 ROUGH = 1e-5  # relative error: below it the formula may be right, and the numbers are not
 ROUNDINGS = 8  # that what is right may always have
+NOTHING = "is anything computed there, and written into it?"
 SMALL = 0.01  # of the largest element: smaller ones are measured against this
 
 
@@ -90,7 +91,9 @@ def _wrong_dtype(actual: numpy.ndarray, expected: numpy.ndarray) -> str:
         return "narrower" if a.itemsize < e.itemsize else ""
     if a.kind == "c" and e.kind != "c":
         return "hint: complex numbers came back: the root or the power of a negative number?"
-    if e.kind == "f" and a.kind in "iub":
+    if e.kind == "f" and a.kind == "b":
+        return "hint: True and False came back: is it the mask itself, and not the numbers where it holds?"
+    if e.kind == "f" and a.kind in "iu":
         return "hint: whole numbers came back where fractions can stand: was the array made with an integer dtype?"
     return ""
 
@@ -108,6 +111,8 @@ def _with_hint(text: str, actual: Any, expected: Any, options: dict[str, Any]) -
     if hint is None and actual.shape == expected.shape and (worst := relative_errors(actual, expected).max()) < ROUGH:
         digits = int(-math.log10(worst))
         hint = f"right to {digits} digits only: a difference in place of the formula, or float32 on the way?"
+    if hint is None and len(expected.shape) == 4 and _one_less(actual.shape, expected.shape):
+        hint = "one less in rows and columns: floor((size + 2 padding - kernel) / stride) + 1, with the 1?"
     if hint is None and (options.get("stride") or 1) > 1 and actual.shape == expected.shape:
         hint = (
             f"no simple pattern. Here the stride is {options['stride']}: if it is right for stride 1, look where the "
@@ -116,10 +121,18 @@ def _with_hint(text: str, actual: Any, expected: Any, options: dict[str, Any]) -
     return text if hint is None else f"{text}\n  hint: {hint}"
 
 
+def _one_less(shape: tuple[int, ...], right: tuple[int, ...]) -> bool:
+    return shape == (*right[:-2], right[-2] - 1, right[-1] - 1)
+
+
 def _hint(actual: Any, expected: Any, options: dict[str, Any]) -> str | None:
     if actual is not None and (actual.dtype.kind not in "fiub" or expected.dtype.kind not in "fiub"):
         return None
+    if actual is not None and expected.dtype.kind in "iub" and actual.size == 1 and not actual.any():
+        return None  # of a count that is 0 there is no more to say
     hint = diagnose(actual, expected.astype(float) if expected.dtype.kind != "f" else expected, **options)
+    if hint is not None and not options["names"][0].startswith("grad"):
+        hint = hint.replace("the branch is not reached, or its gradient is not returned for this input", NOTHING)
     if hint is not None and actual is not None and actual.shape != expected.shape:  # the shapes are told already
         hint = hint.removeprefix(f"the gradient has shape {actual.shape}, its input has shape {expected.shape}")
         hint = hint.lstrip(":, ").removeprefix("which is ") or None

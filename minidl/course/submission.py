@@ -271,7 +271,12 @@ def carry(submission: Submission, tree: Tree, force: bool = False) -> tuple[list
     for answer in submission.answers:
         name = f"{answer.task} {answer.symbol}"
         if (answer.file, answer.symbol) not in known:
-            failed.append(f"{name}: {answer.file} has no such function in this tree")
+            apart = answer.file.startswith("assignments/") and not (tree.root / answer.file).exists()
+            failed.append(
+                f"{name}: {answer.file} belongs to that assignment alone"
+                if apart
+                else f"{name}: {answer.file} has no such function in this tree"
+            )
             continue
         try:
             source = read_source(tree.root, answer.file)
