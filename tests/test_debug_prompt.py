@@ -415,6 +415,28 @@ def test_up_and_down_pass_over_minidls_own_frames():
     assert "minidl" in session[8] and "module.py" in session[8]  # at a line it is pdb's
 
 
+@pytest.mark.parametrize(
+    "commands, line",
+    [
+        (["unt op:ReLU"], "LeNet5 > relu  ReLU"),
+        (["unt op:Conv2d"], "LeNet5 > conv2  Conv2d"),
+        (["unt op:CrossEntropy"], "CrossEntropyLoss  CrossEntropy"),
+        (["unt phase:update"], "SGD"),
+        (["unt phase:update", "unt param:conv1.weight"], "LeNet5 > conv1  SGD"),
+    ],
+)
+def test_where_names_the_model_for_what_is_in_it(commands, line):
+    assert after(*commands, "w").splitlines()[0] == line
+
+
+def test_where_names_no_model_for_what_stands_beside_it():
+    def beside():
+        return nn.Linear(3, 2)(minidl.ones(1, 3)) * 2
+
+    assert after("w", function=beside).splitlines()[0] == "Linear  Linear"
+    assert after("unt op:Mul", "w", function=beside).splitlines()[0] == "Mul"
+
+
 def test_display_shows_the_tensors_of_the_stop():
     session = Session(lenet_step(), "display y.shape", "s", "display x[0,0,0,:2]", "undisplay y.shape", "s 4", "q")
     assert session[1].startswith(
