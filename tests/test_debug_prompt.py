@@ -379,6 +379,12 @@ def test_commands_at_the_prompt_are_not_on_the_tape():
     assert session[2] == "6.0\n"
 
 
+def test_where_nothing_was_computed_there_is_nothing_to_look_at():
+    session = Session(lambda: None)
+    assert session[0] == "the end: no operation ran in here\n"
+    assert session.error is None and not active and not events.observers
+
+
 def test_an_update_has_no_backward_to_check():
     assert after("unt phase:update", "s", "check").startswith("*** an update has no backward")
 
