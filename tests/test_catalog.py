@@ -189,6 +189,13 @@ def test_nets_chooses_by_pattern():
     assert [network.name for network in nets.select([])] == list(NETWORKS)
 
 
+def test_nets_says_that_one_waits_where_there_is_no_bar(capsys):
+    lenets = [NETWORKS["lenet5"]] * 9
+    assert next(nets.count(lenets)).parameters == 61_706
+    assert capsys.readouterr().err == "counting 9 networks: some seconds\n"
+    assert next(nets.count(lenets[:8])) and not capsys.readouterr().err
+
+
 def test_nets_says_which_name_is_near(capsys):
     assert cli.main(["nets", "resnet51"]) == 1
     error = capsys.readouterr().err

@@ -379,6 +379,12 @@ def test_commands_at_the_prompt_are_not_on_the_tape():
     assert session[2] == "6.0\n"
 
 
+def test_where_nothing_was_computed_there_is_nothing_to_look_at():
+    session = Session(lambda: None)
+    assert session[0] == "the end: no operation ran in here\n"
+    assert session.error is None and not active and not events.observers
+
+
 def test_an_update_has_no_backward_to_check():
     assert after("unt phase:update", "s", "check").startswith("*** an update has no backward")
 
@@ -413,6 +419,28 @@ def test_up_and_down_pass_over_minidls_own_frames():
     assert "lenet.py" in session[4]
     assert session[6] == "*** this is the outermost of your lines\n"
     assert "minidl" in session[8] and "module.py" in session[8]  # at a line it is pdb's
+
+
+@pytest.mark.parametrize(
+    "commands, line",
+    [
+        (["unt op:ReLU"], "LeNet5 > relu  ReLU"),
+        (["unt op:Conv2d"], "LeNet5 > conv2  Conv2d"),
+        (["unt op:CrossEntropy"], "CrossEntropyLoss  CrossEntropy"),
+        (["unt phase:update"], "SGD"),
+        (["unt phase:update", "unt param:conv1.weight"], "LeNet5 > conv1  SGD"),
+    ],
+)
+def test_where_names_the_model_for_what_is_in_it(commands, line):
+    assert after(*commands, "w").splitlines()[0] == line
+
+
+def test_where_names_no_model_for_what_stands_beside_it():
+    def beside():
+        return nn.Linear(3, 2)(minidl.ones(1, 3)) * 2
+
+    assert after("w", function=beside).splitlines()[0] == "Linear  Linear"
+    assert after("unt op:Mul", "w", function=beside).splitlines()[0] == "Mul"
 
 
 def test_display_shows_the_tensors_of_the_stop():

@@ -131,6 +131,7 @@ def test_bad_numbers_and_zeros():
         ("op:", "nothing stands after 'op:'; for example op:Conv2d"),
         ("op:conv2d", "there is no operation 'conv2d'; did you mean op:Conv2d?"),
         ("op:Nonsense", "there is no operation 'Nonsense'"),
+        ("op:Nope", "there is no operation 'Nope'; the stops show what runs"),  # and no _Node is named
         ("conv2d", "did you mean op:Conv2d?"),
         ("modd:conv1", "did you mean mod:features"),
         ("phase:back", "there is no phase 'back': fwd, bwd or update"),
@@ -304,6 +305,14 @@ def test_what_the_caller_computes_meanwhile_is_not_on_the_tape():
         minidl.ones(3) + 1
         stepper.resume()
         assert [e.operation for e in stepper.tape] == ["Mul", "Mul"]
+
+
+def test_an_event_that_there_is_not():
+    with Stepper(lenet_step()) as stepper:
+        stepper.step(3)
+        assert stepper.go_to(-1).number == 2
+        with pytest.raises(IndexError, match="there is no event 99: the tape has 3 so far"):
+            stepper.go_to(99)
 
 
 def test_a_stop_in_words():

@@ -28,6 +28,7 @@ paper gives, in percent (top-1 / top-5), for its own protocol: errors of differe
 --format json has all that were published."""
 
 HEADINGS = ("network", "input", "year", "depth", "parameters", "multiply-adds", "activations")
+MANY = 8  # networks that one waits for
 LEFT = 2  # columns of words; the others are numbers
 
 
@@ -69,6 +70,8 @@ def select(patterns: Iterable[str]) -> list[Network]:
 def count(networks: Iterable[Network]) -> Iterator[Counted]:
     """Build and run them one after the other, so that only one is in memory."""
     networks = list(networks)
+    if len(networks) > MANY and not sys.stderr.isatty():  # no bar there
+        print(f"counting {len(networks)} networks: some seconds", file=sys.stderr, flush=True)
     with tqdm(networks, unit="net", leave=False, file=sys.stderr, disable=None) as bar:
         for network in bar:
             bar.set_description(network.name)

@@ -92,11 +92,7 @@ def title(event: Event, tape: Tape) -> str:
         what = f"into {event.parameter or 'a leaf'}"
     elif event.phase == "update" and event.parameter:
         what += f" of {event.parameter}"
-    model = type(tape.model).__name__ if tape.model is not None else ""
-    outermost = event
-    while outermost.within is not None:
-        outermost = tape[outermost.within]
-    inside = event.path or (model if model and outermost.level and event.phase != "update" else "")
+    inside = event.path or (type(tape.model).__name__ if is_in_model(event, tape) and event.phase != "update" else "")
     if event.kind in ("enter", "leave") and event.phase == "forward" and event.path not in ("", what):
         return f"{event.phase:8}  {event.kind} {event.path} ({what})"
     if event.kind in ("enter", "leave"):
@@ -107,6 +103,21 @@ def title(event: Event, tape: Tape) -> str:
             f", inside of the {outer.phase} of {outer.operation}" if inside else f"{outer.phase} of {outer.operation}"
         )
     return f"{event.phase:8}  {event.kind} {what}" + (f"   in {inside}" if inside else "")
+
+
+def is_in_model(event: Event, tape: Tape) -> bool:
+    """Did it happen in the model, or to a parameter of it? (A loss, for one, stands beside the model.)"""
+    if tape.model is None:
+        return False
+    if event.path:
+        return event.path.partition(".")[0] in dict(tape.model.named_children())
+    if event.phase == "update":
+        return bool(event.parameter)
+    if event.kind in ("enter", "leave"):
+        return event.type is type(tape.model)
+    while event.within is not None:
+        event = tape[event.within]
+    return event.level > 0
 
 
 def formula(event: Event) -> str:

@@ -8,7 +8,7 @@ The rules, each a class of lint_rules.py:
     StaleGradients    a step takes gradients that an earlier one has taken before: zero_grad() is missing
     SoftmaxTwice      cross-entropy on probabilities: it takes scores, and computes the softmax itself
     TrainMode         dropout, or batch norm's statistics of the batch, where nothing is learnt: eval() is missing
-    NotInOptimizer    a parameter gets gradients, and no optimizer ever changes it
+    NotInOptimizer    a parameter gets gradients, and no optimizer ever changes it: also of layers in a plain list
     BroadcastLoss     a prediction (N, 1) against a target (N,), in a loss: N * N differences
     DeadReLU          over 90 % of the units of a ReLU are 0 for every image
     FirstLoss         the first loss is far above log C, that of guessing among C classes

@@ -223,7 +223,8 @@ class TrainMode(Rule):
 class NotInOptimizer(Rule):
     """Gradients arrive at a parameter, optimizers make their steps, and none of them changes it.
 
-    Also an optimizer whose step finds no gradient at all: it holds the parameters of another model.
+    Also an optimizer whose step finds no gradient at all: it holds the parameters of another model. And parameters of
+    layers that run in a model without being parts of it: it does not find those in a plain list.
     """
 
     def __init__(self, run: Run):

@@ -16,7 +16,7 @@ import numpy
 from minidl.backend import CPU, is_array, transfer
 from minidl.debug.diff import diff
 from minidl.debug.formula import docstring
-from minidl.debug.lines import ASCII_BARS, BARS, kind, tensor_lines
+from minidl.debug.lines import ASCII_BARS, BARS, is_in_model, kind, tensor_lines
 from minidl.debug.page import html
 from minidl.debug.picture import histogram_lines, picture_lines, save_picture
 from minidl.debug.session import Session
@@ -247,8 +247,9 @@ class Looking(pdb.Pdb):
             return
         event, tape = self._here()
         parts = event.path.split(".") if event.path else []
-        if tape.model is not None:
-            self.message(f"{type(tape.model).__name__}{' > ' if parts else ''}{' > '.join(parts)}  {event.operation}")
+        if is_in_model(event, tape):
+            parts.insert(0, type(tape.model).__name__)
+        self.message("  ".join(filter(None, (" > ".join(parts), event.operation))))
         for source in reversed(event.stack):
             self.message(f"{'>' if source is event.source else ' '} {source.name} in {source.function}")
             self.message(f"      {source.text}")

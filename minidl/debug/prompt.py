@@ -2,7 +2,8 @@
 
     with minidl.debug.step():                    stops at the first event inside
         loss_fn(model(x), labels).backward()
-    minidl.debug.set_trace()                     this line, as pdb; PYTHONBREAKPOINT=minidl.debug.set_trace
+    breakpoint()                                 inside of step(), in a backward too: this line, as pdb
+    minidl.debug.set_trace()                     the same anywhere; PYTHONBREAKPOINT=minidl.debug.set_trace
     pytest --pdb --pdbcls=minidl.debug:Pdb       where a test failed
 
 There are two kinds of stops. At an event (`(minidl)`) s, n, r and their kin move from event to event, forward and back.
@@ -33,7 +34,7 @@ HELP = """At an event (the prompt is "(minidl)"):
   a             all tensors here                     gy gx saved   those gradients; what backward needs
   pt EXPR       the values of a tensor               hist EXPR     its histogram
   im EXPR [F]   a picture of it, or into the file F  in [k] out [k]   to the producer of an input; to a consumer
-  w             module and user's lines              u d      up and down the frames of Python
+  w             module and user's lines              u d      up and down your lines of Python
   l             source of this forward or backward   src      around the user's line        formula   the docstring
   check         is the backward of this operation right?   why y[0,3,5,7]   the numbers it is the sum of; also of gx
   diff TAPE     where this run and another part      line     on to the next line of your Python

@@ -164,7 +164,7 @@ def _operations() -> list[str]:
 
 def _like_an_operation(word: str) -> str:
     """op:Conv2d for conv, Conv2D, ...; "" where nothing is like it."""
-    names = {name.lower(): name for name in _operations()}
+    names = {name.lower(): name for name in _operations() if not name.startswith("_")}
     begun = sorted((name for name in names if name.startswith(word.lower())), key=len)
     near = begun or get_close_matches(word.lower(), names, 1)
     return f"op:{names[near[0]]}" if near else ""

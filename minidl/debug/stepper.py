@@ -21,6 +21,7 @@ from minidl.debug.page import frame
 from minidl.debug.recorder import require_function
 from minidl.debug.session import Session, anything, end_of_module, nothing, same_level
 from minidl.debug.tape import Event, Tape, Value
+from minidl.errors import explain
 from minidl.events import observing
 from minidl.grad_mode import grad_mode
 from minidl.nn import Module
@@ -144,6 +145,8 @@ class Stepper:
 
     def go_to(self, number: int) -> Event:
         """An event of the tape by its number. IndexError where there is none."""
+        if not -len(self.tape) <= number < len(self.tape):
+            raise IndexError(explain("go_to", f"there is no event {number}: the tape has {len(self.tape)} so far"))
         event = self.tape.events[number]
         self._run.position = event.number
         return event

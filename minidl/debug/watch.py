@@ -75,6 +75,9 @@ class Watch(Session):
             self._over()
             if not self.detached and self.wanted is not nothing:
                 count = len(self.tape)
+                if not count:
+                    self.prompt.message("the end: no operation ran in here")
+                    return
                 self.prompt.stop_after(None, f"the end: {count} events; rs goes back over them, c and q leave")
         finally:
             self._over()
