@@ -82,6 +82,11 @@ def test_the_worst_place_is_named_with_both_values():
     assert "relative error" in message and "limit 1e-07" in message and "float64 (3, 4), 1 of 12 elements" in message
 
 
+def test_an_input_may_change_where_a_check_says_so():
+    assert result(lambda x: {"y": x.__imul__(2)}, unchanged=()).status == PASSED
+    assert "x was changed in place" in result(lambda x: {"y": x.__imul__(2)}, unchanged=("x",)).message
+
+
 def test_a_blank_of_the_task_fails_and_one_of_another_task_is_waited_for():
     def blank(task):
         def call(x):
