@@ -137,9 +137,11 @@ def test_of_a_choice_the_best_count():
     assert (grade.points, grade.of, grade.uncounted) == (3 + 2 + 2, 3 + 2 + 2, {"9.3"})
     table = json.loads(formats.gradescope(grade))
     assert table["tests"][2]["max_score"] == 0 and "does not count" in table["tests"][2]["output"]
+    both = graded(assignment=grade.assignment)  # one of the two would do
+    assert both.uncounted == {"9.3"} and both.tasks[2].points == 3
     for name in ("gradescope", "classroom50"):  # what stands beside the tests adds up to the whole
-        table = json.loads(getattr(formats, name)(grade))
-        assert sum(test["score"] for test in table["tests"]) == table["score"] == grade.points
+        table = json.loads(getattr(formats, name)(both))
+        assert sum(test["score"] for test in table["tests"]) == table["score"] == both.points == grade.points
 
 
 @pytest.mark.parametrize("case", ALL)
