@@ -5,9 +5,11 @@ import itertools
 import numpy
 import pytest
 
+from minidl import nn
 from minidl.course.calling import Outcome, call_checked, pack, unpack
 from minidl.course.checks import FAILED, PASSED, WAITS, check
 from minidl.course.comparing import difference, relative_errors
+from minidl.course.probes import filled, seen_by
 
 RNG = numpy.random.default_rng(0)
 COUNTER = itertools.count(1.0)
@@ -205,3 +207,27 @@ def test_a_wrong_element_is_found_among_a_million():
     actual[77] *= 1 + 1e-5
     assert "worst at (77,)" in difference("y", actual, expected, rtol=1e-7, atol=1e-12)
     assert difference("y", expected * (1 + 1e-9), expected, rtol=1e-7, atol=1e-12) is None
+
+
+# -------------------------------------------------------------------------------------------------------- the probes
+
+
+def test_networks_are_filled_whatever_the_order_in_which_their_layers_were_made():
+    class Net(nn.Module):
+        def __init__(self, order, branch):
+            super().__init__()
+            layers = {"conv1": nn.Conv2d(3, 3, 1), "conv2": nn.Conv2d(3, 3, 1), "bn": nn.BatchNorm2d(3)}
+            for name in order:
+                setattr(self, name, layers[name])
+            self.branch = branch
+
+        def forward(self, x):
+            return self.branch(self.conv2(self.bn(self.conv1(x))))
+
+    flat = nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU(), nn.Conv2d(2, 4, 1))
+    nested = nn.Sequential(nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU()), nn.Sequential(nn.Conv2d(2, 4, 1)))
+    x = RNG.standard_normal((2, 3, 4, 5))
+    first, second = filled(Net(("conv1", "bn", "conv2"), flat)), filled(Net(("bn", "conv2", "conv1"), nested))
+    numpy.testing.assert_array_equal(seen_by(first, x)[0], seen_by(second, x)[0])
+    assert (first.conv1.weight.data != first.conv2.weight.data).all()
+    assert (filled(nn.Linear(4, 3), seed=1).weight.data != filled(nn.Linear(4, 3), seed=2).weight.data).all()
