@@ -72,6 +72,13 @@ def spoiled(tmp_path, file, old, new):
         ),
         ("checks.py", '"9.4", points=2', '"9.2", points=2', "9.2 Descends runs no blank of its own task"),
         ("hidden_checks.py", "LeakyGradientOfAScalar", "LeakyGradient", "two checks are called LeakyGradient"),
+        (
+            "checks.py",
+            '        return {"grad_x": descend(x, 3, 0.1)}',
+            '        try:\n            return {"grad_x": descend(x, 3, 0.1)}\n'
+            '        except NotImplementedError:\n            return {"grad_x": x}',
+            "alone blank, 9.4 Descends is failed",
+        ),
         ("checks.py", "0.45**3", "0.45**2", "the solution itself fails Descends"),
         ("checks.py", "seconds=0.5)\nclass Gradient:", "seconds=1e-9)\nclass Gradient:", "too slow"),
     ],
