@@ -694,7 +694,11 @@ class WhichGradientsItCatches:
 # -------------------------------------------------------------------------------------------------------- 1.8 SGD
 
 
-@check("1.8", points=1)
+@check(
+    "1.8",
+    points=1,
+    hints={"g afterwards, weight decay": "g + wd p is a new array: the gradient itself stays as it is"},
+)
 class PlainSGD:
     """SGD without momentum: p <- p - lr g, in place; with weight decay g + wd p in place of g"""
 
@@ -715,6 +719,7 @@ class PlainSGD:
                 optimizer.step()
             results[f"p, {name}"] = param.data
             results[f"the array is the same one, {name}"] = int(param.data is array)
+            results[f"g afterwards, {name}"] = param.grad
         return results
 
 
