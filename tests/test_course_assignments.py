@@ -64,6 +64,21 @@ def spoiled(tmp_path, file, old, new):
         ("mutants.toml", "steps - 1", "steps + 0", "'one step too few' is not caught"),
         ("mutants.toml", 'task = "9.2"', 'task = "9.1"', "'the sum forgotten' is not caught"),
         ("mutants.toml", 'task = "9.2"', 'task = "9.1"', "task 9.2 has no planted bug"),
+        (
+            "checks.py",
+            'numpy.ones(4), 3), "grad_output": rng.standard_normal((3, 4))',
+            'numpy.ones(4), 3), "grad_output": rng.standard_normal((3, 4)) * (rng.random() < 0.5)',
+            "'the sum forgotten' is not caught with the inputs of seed",
+        ),
+        ("checks.py", '"9.4", points=2', '"9.2", points=2', "9.2 Descends runs no blank of its own task"),
+        ("hidden_checks.py", "LeakyGradientOfAScalar", "LeakyGradient", "two checks are called LeakyGradient"),
+        (
+            "checks.py",
+            '        return {"grad_x": descend(x, 3, 0.1)}',
+            '        try:\n            return {"grad_x": descend(x, 3, 0.1)}\n'
+            '        except NotImplementedError:\n            return {"grad_x": x}',
+            "alone blank, 9.4 Descends is failed",
+        ),
         ("checks.py", "0.45**3", "0.45**2", "the solution itself fails Descends"),
         ("checks.py", "seconds=0.5)\nclass Gradient:", "seconds=1e-9)\nclass Gradient:", "too slow"),
     ],

@@ -5,10 +5,12 @@ import itertools
 import numpy
 import pytest
 
+from minidl import nn
 from minidl.course.calling import Outcome, call_checked, pack, unpack
 from minidl.course.checks import FAILED, PASSED, WAITS, check
 from minidl.course.comparing import difference, relative_errors
 from minidl.course.exceptions import hint_for
+from minidl.course.probes import filled, seen_by
 
 RNG = numpy.random.default_rng(0)
 COUNTER = itertools.count(1.0)
@@ -82,6 +84,11 @@ def test_the_worst_place_is_named_with_both_values():
     message = result(lambda x: {"y": wrong}).message
     assert f"worst at (1, 2): {wrong[1, 2]:.8g} came back, {2 * X[1, 2]:.8g} is expected" in message
     assert "relative error" in message and "limit 1e-07" in message and "float64 (3, 4), 1 of 12 elements" in message
+
+
+def test_an_input_may_change_where_a_check_says_so():
+    assert result(lambda x: {"y": x.__imul__(2)}, unchanged=()).status == PASSED
+    assert "x was changed in place" in result(lambda x: {"y": x.__imul__(2)}, unchanged=("x",)).message
 
 
 def test_a_blank_of_the_task_fails_and_one_of_another_task_is_waited_for():
@@ -276,3 +283,27 @@ def test_an_image_that_is_one_short():
     right = RNG.standard_normal((2, 3, 5, 4))
     message = result(lambda x: {"y": right[..., 1:, 1:]}, lambda x: {"y": right}).message
     assert "one less in rows and columns" in message
+
+
+# -------------------------------------------------------------------------------------------------------- the probes
+
+
+def test_networks_are_filled_whatever_the_order_in_which_their_layers_were_made():
+    class Net(nn.Module):
+        def __init__(self, order, branch):
+            super().__init__()
+            layers = {"conv1": nn.Conv2d(3, 3, 1), "conv2": nn.Conv2d(3, 3, 1), "bn": nn.BatchNorm2d(3)}
+            for name in order:
+                setattr(self, name, layers[name])
+            self.branch = branch
+
+        def forward(self, x):
+            return self.branch(self.conv2(self.bn(self.conv1(x))))
+
+    flat = nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU(), nn.Conv2d(2, 4, 1))
+    nested = nn.Sequential(nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU()), nn.Sequential(nn.Conv2d(2, 4, 1)))
+    x = RNG.standard_normal((2, 3, 4, 5))
+    first, second = filled(Net(("conv1", "bn", "conv2"), flat)), filled(Net(("bn", "conv2", "conv1"), nested))
+    numpy.testing.assert_array_equal(seen_by(first, x)[0], seen_by(second, x)[0])
+    assert (first.conv1.weight.data != first.conv2.weight.data).all()
+    assert (filled(nn.Linear(4, 3), seed=1).weight.data != filled(nn.Linear(4, 3), seed=2).weight.data).all()

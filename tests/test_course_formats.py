@@ -171,6 +171,11 @@ def test_of_a_choice_the_best_count():
     assert (grade.points, grade.of, grade.uncounted) == (3 + 2 + 2, 3 + 2 + 2, {"9.3"})
     table = json.loads(formats.gradescope(grade))
     assert table["tests"][2]["max_score"] == 0 and "does not count" in table["tests"][2]["output"]
+    both = graded(assignment=grade.assignment)  # one of the two would do
+    assert both.uncounted == {"9.3"} and both.tasks[2].points == 3
+    for name in ("gradescope", "classroom50"):  # what stands beside the tests adds up to the whole
+        table = json.loads(getattr(formats, name)(both))
+        assert sum(test["score"] for test in table["tests"]) == table["score"] == both.points == grade.points
 
 
 @pytest.mark.parametrize("case", ALL)
@@ -195,11 +200,11 @@ def test_junit_keeps_to_the_rules_of_its_schema(case):
 
 
 def test_the_table_has_a_row_for_each_and_no_formulas():
-    names = ["=1+1", "@SUM(A1)", "ada", "-2", 'a "b", c\nd']
+    names = ["=1+1", "@SUM(A1)", "ada", "-2", "\t=2", 'a "b", c\nd']
     text = formats.table(SAMPLE, [graded(name) for name in names])
     rows = list(csv.reader(io.StringIO(text, newline="")))
     assert rows[0] == ["submission", "points", "of", "9.1", "9.2", "9.3", "9.4", "seconds", "problem"]
-    assert sorted(row[0] for row in rows[1:]) == sorted(["'=1+1", "'@SUM(A1)", "ada", "'-2", 'a "b", c\nd'])
+    assert sorted(row[0] for row in rows[1:]) == sorted(["'=1+1", "'@SUM(A1)", "ada", "'-2", "'\t=2", 'a "b", c\nd'])
     assert all(row[1:7] == ["10", "10", "3", "2", "3", "2"] for row in rows[1:])
 
 
@@ -227,6 +232,15 @@ def test_who_wrote_the_same_is_found_though_names_and_comments_differ():
 
 def test_what_many_wrote_is_nobodys_own():
     assert not list(near_identical([graded(f"s{i}", body=LONG.format(a=2)) for i in range(20)]))
+
+
+def test_who_shares_a_part_only_is_not_accused():
+    others = [graded(f"other{i}", body=f"return {i} * x - {i + 1}") for i in range(20)]
+    own = [
+        "\n".join(f"x = {name}({i}, x {sign} {i})" for i in range(30)) for name, sign in (("max", "-"), ("pow", "+"))
+    ]
+    ada, bob = (graded(name, body=more + LONG.format(a=2)) for name, more in zip(("ada", "bob"), own, strict=True))
+    assert not list(near_identical([ada, bob, *others]))
 
 
 def test_the_overview_names_the_hardest_check():

@@ -706,6 +706,7 @@ class WhichGradientsItCatches:
         "p, weight decay": "descent(p, g, group) is g with the weight decay in it",
         "the array is the same one, plain": "0 is no, 1 is yes: param.data = ... is another array, p -= ... this one",
         "the array is the same one, weight decay": "0 is no and 1 is yes, as above",
+        "g afterwards, weight decay": "g + wd p is a new array: the gradient itself stays as it is",
     },
 )
 class PlainSGD:
@@ -728,6 +729,7 @@ class PlainSGD:
                 optimizer.step()
             results[f"p, {name}"] = param.data
             results[f"the array is the same one, {name}"] = int(param.data is array)
+            results[f"g afterwards, {name}"] = param.grad
         return results
 
 

@@ -108,7 +108,7 @@ class MatMulOfVectorsAndStacks:
 
 @check("1.4", points=1, rtol=EXACT, seconds=3, sizes={"the batch size": 300})
 class LinearOfLargeBatches:
-    """Linear backward of a large batch in 3 seconds, with dimensions in front (2, 3, 4, K), and without a bias"""
+    """Linear backward of a large batch in 3 seconds, with dimensions in front, without a bias; a square weight"""
 
     def inputs(rng):
         return {
@@ -122,8 +122,8 @@ class LinearOfLargeBatches:
     def call(x, weight, front, grad_output, grad_front):
         from minidl.ops.linear import Linear
 
-        large, fronts, bare = Linear(), Linear(), Linear()
-        large.needs_input_grad = fronts.needs_input_grad = (True, True, True)
+        large, fronts, bare, square = (Linear() for _ in range(4))
+        large.needs_input_grad = fronts.needs_input_grad = square.needs_input_grad = (True, True, True)
         bare.needs_input_grad = (False, True, False)
         large.forward(x, weight, weight[:, 0].copy())
         fronts.forward(front, weight, weight[:, 0].copy())
@@ -138,7 +138,9 @@ class LinearOfLargeBatches:
         }
         grad_x, grad_weight, grad_bias = bare.backward(grad_output)
         results |= {"grad_weight alone": grad_weight, "None twice": int(grad_x is None) + int(grad_bias is None)}
-        return results
+        square.forward(x[:, :100].copy(), weight[:, :100].copy(), weight[:, 0].copy())
+        grad_x, grad_weight, _ = square.backward(grad_output)
+        return results | {"grad_x, square weight": grad_x, "grad_weight, square weight": grad_weight}
 
 
 @check("1.5", points=1)
@@ -367,7 +369,7 @@ class MoreGradients:
 
 @check("1.8", points=1)
 class ManyParameters:
-    """SGD on groups with settings of their own, a parameter of 90,000 numbers, one without dimensions, one without g"""
+    """SGD on groups with settings of their own, one of them uphill; 90,000 numbers, one number, one without gradient"""
 
     def inputs(rng):
         return {
@@ -382,12 +384,19 @@ class ManyParameters:
         from minidl import Tensor
         from minidl.optim import SGD
 
-        arrays = {"large": large, "small": small, "a number": numpy.array(2.0), "without a gradient": small}
+        arrays = {
+            "large": large,
+            "small": small,
+            "a number": numpy.array(2.0),
+            "without a gradient": small,
+            "up": small,
+        }
         params = {name: Tensor(array.copy(), requires_grad=True) for name, array in arrays.items()}
         optimizer = SGD(
             [
                 {"params": [params["large"], params["a number"]]},
                 {"params": [params["small"], params["without a gradient"]], "lr": 0.5, "momentum": 0.0},
+                {"params": [params["up"]], "maximize": True},
             ],
             lr=0.01,
             momentum=0.9,
@@ -396,6 +405,7 @@ class ManyParameters:
         for gradient in g:
             params["large"].grad = Tensor(gradient.copy())
             params["small"].grad = Tensor(gradient[0, :3].copy())
+            params["up"].grad = Tensor(gradient[1, :3].copy())
             params["a number"].grad = Tensor(gradient[0, 0].copy())
             optimizer.step()
         return {name: param.data for name, param in params.items()}

@@ -381,17 +381,19 @@ class HeadInEvaluation:
         return None
 
     def expected(x, grad_output):
+        from minidl.course.probes import numbers_of
+
         pooled = numpy.zeros((3, 5, 4, 4))
         for i in range(4):
             for j in range(4):
                 pooled[:, :, i, j] = x[:, :, 3 * i : 3 * i + 5, 3 * j : 3 * j + 5].mean(axis=(2, 3))
-        numbers = numpy.random.default_rng(0)
 
-        def draw(*shape):
-            values = numbers.standard_normal(shape) / max(1.0, numpy.prod(shape[1:])) ** 0.5
-            return values if len(shape) > 1 else 0.5 * values + 0.1
+        def draw(layer, *shape):  # what `filled` draws: weight and bias
+            numbers = numbers_of(layer)
+            weight = numbers.standard_normal(shape) / numpy.prod(shape[1:]) ** 0.5
+            return weight, 0.5 * numbers.standard_normal(shape[0]) + 0.1
 
-        w, b, w1, b1, w2, b2 = draw(3, 5, 1, 1), draw(3), draw(7, 48), draw(7), draw(4, 7), draw(4)
+        (w, b), (w1, b1), (w2, b2) = draw("conv", 3, 5, 1, 1), draw("fc1", 7, 48), draw("fc2", 4, 7)
         maps = numpy.einsum("nchw,fc->nfhw", pooled, w[:, :, 0, 0]) + b[:, None, None]
         flat = numpy.maximum(maps, 0).reshape(3, 48)
         hidden = flat @ w1.T + b1

@@ -33,7 +33,7 @@ class FieldAndWeightsOfOddStacks:
 
 @check("3.2", points=1)
 class OtherStacksAndFields:
-    """a stack of a 5x5 and a 1x1; fields with stride, with dilation, without padding, of a net with several channels"""
+    """a stack of 5x5, 1x1, 5x5; fields with stride, with dilation, without padding, of a net with several channels"""
 
     def inputs(rng):
         return {"x": rng.standard_normal((1, 3, 8, 7)), "size": int(rng.integers(25, 40))}
@@ -43,7 +43,7 @@ class OtherStacksAndFields:
         from minidl import nn, tensor
         from minidl.course.probes import filled, seen_by
 
-        y, _ = seen_by(filled(stack([5, 1], 3)), x)
+        y, _ = seen_by(filled(stack([5, 1, 5], 3)), x)
         nets = {
             "strided": nn.Sequential(nn.Conv2d(3, 2, 3, 2, 1), nn.ReLU(), nn.Conv2d(2, 5, (3, 1), padding=(1, 0))),
             "dilated": nn.Sequential(nn.Conv2d(3, 2, (3, 2), dilation=(2, 3)), nn.ReLU()),
@@ -72,7 +72,7 @@ class OtherStacksAndFields:
     def expected(x, size):
         generator = numpy.random.default_rng(0)
         y = x
-        for shape in ((3, 3, 5, 5), (3, 3, 1, 1)):
+        for shape in ((3, 3, 5, 5), (3, 3, 1, 1), (3, 3, 5, 5)):
             weight = generator.standard_normal(shape) / numpy.prod(shape[1:]) ** 0.5
             bias = 0.5 * generator.standard_normal(3) + 0.1
             pad = shape[2] // 2

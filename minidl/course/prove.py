@@ -161,9 +161,9 @@ class _Solution:
     """The solution on every check, run once for each seed; which blanks each check went through."""
 
     def __init__(self, assignment: Assignment, thorough: bool):
-        self.assignment = assignment
+        self.assignment, self.seeds = assignment, SEEDS if thorough else SEEDS[:1]
         self.took: dict[Check, float] = {}
-        self.cases: dict[Check, tuple[dict[str, Any], dict[str, Any] | None]] = {}
+        self.cases: dict[Check, list[tuple[dict[str, Any], dict[str, Any] | None]]] = {}  # one for each seed
         self.results: list[Result] = []
         self.touched: dict[Check, set[str]] = {}
         codes = {live(module_of(blank.file), blank.symbol).__code__: str(blank) for blank in assignment.blanks}
@@ -173,16 +173,19 @@ class _Solution:
                 with recorded(codes if seed == SEEDS[0] else {}) as seen:
                     expected, result = check.solution(inputs)
                 self.results.append(result)
+                self.cases.setdefault(check, []).append((inputs, expected))
                 if seed == SEEDS[0]:
                     self.touched[check] = seen
-                    self.cases[check] = inputs, expected
                     self.took[check] = result.seconds
                 if result.seconds > SLOW and not thorough:
                     break
 
-    def judged(self, check: Check) -> Result:
-        """How the library, as it is changed now, does on a check; one that takes far longer than it should is ended."""
-        inputs, expected = self.cases[check]
+    def judged(self, check: Check, number: int = 0) -> Result:
+        """How the library, as it is changed now, does on a check; one that takes far longer than it should is ended.
+
+        number   of the seed; where a check was tried with fewer, it is the last of them
+        """
+        inputs, expected = self.cases[check][: number + 1][-1]
         with _alarm(5 * self.took[check] + 1):
             return check.judge(call_checked(check.call, inputs, check.repeat), inputs, expected)
 
@@ -283,24 +286,32 @@ def _stub(blank: Blank, source: str, message: str) -> str:
 
 
 def _mutants(assignment: Assignment, solution: _Solution) -> Proof:
+    """Each bug is caught with the inputs of every seed, as students are graded with new ones, and told by its hint."""
     problems = []
     planted = mutants(assignment)
     for mutant in planted:
         path = assignment.source(mutant.file)
         changed = mutant.planted_in(path.read_text(encoding="utf-8"))
         assert changed is not None
-        messages = []
+        checks, messages = assignment.checks(mutant.task), []
         with varied(path, module_of(mutant.file), changed):
-            for check in assignment.checks(mutant.task):
+            for check in checks:
                 result = solution.judged(check)
                 if result.status == FAILED:
                     messages.append(result.message)
                     if mutant.hint in result.message:
                         break
+            lucky = [
+                seed
+                for number, seed in enumerate(solution.seeds[1:], start=1)
+                if all(solution.judged(check, number).status != FAILED for check in checks)
+            ]
         if not messages:
             problems.append(f"{mutant.task}: {mutant.name!r} is not caught")
         elif not any(mutant.hint in message for message in messages):
             problems.append(f"{mutant.task}: {mutant.name!r}: {mutant.hint!r} is not in: {messages[0]}")
+        elif lucky:
+            problems.append(f"{mutant.task}: {mutant.name!r} is not caught with the inputs of seed {lucky[0]}")
     have = {mutant.task for mutant in planted}
     problems += [f"task {task.id} has no planted bug" for task in assignment.tasks if task.id not in have]
     return Proof("every planted bug is caught by its own task", tuple(problems), len(planted))
