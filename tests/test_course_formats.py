@@ -286,6 +286,7 @@ def test_a_batch_from_the_command_line(tmp_path, capsys):
         *(f"classroom50/{name}.json" for name in rows), *(f"junit/{name}.xml" for name in rows),
         *(f"graded/{name}.json" for name in rows),
     }  # fmt: skip
+    assert said.out.splitlines()[-2] == "What comes in late: into the same folder, with --seed 1"
     assert "not written yet: Task 9.4" in (out / "feedback/bob.txt").read_text()
     assert main([*command[:2], str(folder / "nobody.json")]) == 1
     assert "does not exist" in capsys.readouterr().err

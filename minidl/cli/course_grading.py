@@ -92,8 +92,11 @@ def grade(arguments: argparse.Namespace) -> int:
         print(formats.feedback(batch.grades[names[paths[0]]]), end="")
     if len(batch.grades) > 1:
         took = f"{done} submissions in {duration(perf_counter() - began)}, {jobs} at a time; seed {batch.seed}"
+        took += f". {len(earlier)} of earlier runs" if earlier else ""
+        if any(grade.problem for grade in batch.grades.values()):
+            took += f"\nWhat comes in late: into the same folder, with --seed {batch.seed}"
         try:
-            text = batch.summary(f"{took}. {len(earlier)} of earlier runs" if earlier else took)
+            text = batch.summary(took)
         except WriteError as error:
             stopped = stopped or str(error)
         else:
