@@ -15,7 +15,7 @@ PEERS_PYTHON := $(subst $(VENV),$(PEERS),$(RUN))
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-torch test-onnx test-mpi test-gpu test-page lint bench bench-gpu bench-peers peers overfit clean
+.PHONY: help demo test test-torch test-onnx test-mpi test-nvrtc test-gpu test-page lint bench bench-gpu bench-peers peers overfit clean
 
 help: ## Show this list
 	@echo "minidl: a deep-learning framework to read, step through and train real networks with"
@@ -42,7 +42,10 @@ test-mpi: $(VENV)/.mpi ## Install MPI into .venv; train on several processes, ki
 test-page: $(VENV)/.page ## Install Playwright, nbclient and debugpy into .venv; the debugger in Chromium, a notebook, an IDE
 	$(RUN) -m pytest -m page $(ARGS)
 
-test-gpu: $(VENV)/.installed ## The same on a GPU (CuPy installed in .venv: README, "On a GPU")
+test-nvrtc: $(VENV)/.nvrtc ## Install NVIDIA's compiler into .venv; it takes every kernel (no GPU needed)
+	$(RUN) -m pytest -m nvrtc $(ARGS)
+
+test-gpu: $(VENV)/.installed ## Every operation, gradient and network on a GPU (CuPy installed in .venv: README, "On a GPU")
 	$(RUN) -m pytest -m gpu $(ARGS)
 
 lint: $(VENV)/.lint ## ruff (format and rules) and mypy
@@ -88,6 +91,10 @@ $(VENV)/.onnx: $(VENV)/.installed
 
 $(VENV)/.mpi: $(VENV)/.installed
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[mpi]"
+	@$(RUN) -c "open('$@', 'w')"
+
+$(VENV)/.nvrtc: $(VENV)/.installed
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[nvrtc]"
 	@$(RUN) -c "open('$@', 'w')"
 
 $(VENV)/.page: $(VENV)/.installed

@@ -9,6 +9,8 @@ This file is the public face; names and arguments are PyTorch's. Where to start 
 """
 
 import importlib as _importlib
+import sys as _sys
+import typing as _typing
 
 from minidl import autograd, cuda, data, distributed, nn, onnx, optim
 from minidl.algorithm import use_algorithm
@@ -131,4 +133,13 @@ def __getattr__(name: str) -> object:
     """The debugger is imported when it is first asked for: `minidl.debug.step()` works, and training never waits."""
     if name == "debug":
         return _importlib.import_module("minidl.debug")
-    raise AttributeError(f"module 'minidl' has no attribute {name!r}")
+    # With its name and the module, Python adds "Did you mean" to the message that ends a program.
+    raise AttributeError(f"module 'minidl' has no attribute {name!r}", name=name, obj=_sys.modules[__name__])
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), "debug"})
+
+
+if _typing.TYPE_CHECKING:  # so that mypy and an editor know what it holds
+    from minidl import debug

@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy
 
-from minidl.backend import array_module, is_array, transfer
+from minidl.backend import array_module, is_array, on_device_of, transfer
 from minidl.errors import describe, explain
 from minidl.events import Observer, observers
 from minidl.function import Function
@@ -254,7 +254,14 @@ class _Watch(Observer):
     # ----------------------------------------------------------------------------------------------------- update
 
     def after_update(self, optimizer: Any, param: Tensor) -> None:
-        if self._is_ours() and self._found(param.data)[0]:
+        if not self._is_ours():
+            return
+        what, counted = self._found(param.data)
+        if counted and not what:  # let through, and remembered for what becomes of it
+            stack = user_stack(self.until)
+            line = f", {stack[0].name}: {stack[0].text}" if stack else ""
+            self._note_infinity(param.data, f"{type(optimizer).__name__}.step{line}")
+        elif what:
             words = f"{type(optimizer).__name__}.step made a parameter that is not finite"
             help = "the gradient was infinite, or the learning rate is far too large"
             arrays = {"parameter": param.data, "gradient": param.grad.data if param.grad is not None else None}
@@ -300,10 +307,11 @@ class _Watch(Observer):
         """The exception: every array in a line, the first bad place and what stands there in those of one shape."""
         lines = [words, *_in_words(arrays)]
         array = arrays[bad]
-        wrong = ~array_module(array).isfinite(array)
-        if self.check_nan and bool((array != array).any()):
-            wrong = array != array
-        place = tuple(map(int, numpy.argwhere(transfer(wrong, "cpu"))[0]))
+        numbers = transfer(array, "cpu")
+        wrong = ~numpy.isfinite(numbers)
+        if self.check_nan and numpy.isnan(numbers).any():
+            wrong = numpy.isnan(numbers)
+        place = tuple(map(int, numpy.argwhere(wrong)[0]))
         stands_there = {name: _at(place, other, array.shape, node.broadcasts) for name, other in arrays.items()}
         there = [f"{name} is {value:.6g}" for name, value in stands_there.items() if value is not None]
         lines.append(f"  first at {list(place)}, where {', '.join(there)}" if place else f"  there {', '.join(there)}")
@@ -356,10 +364,10 @@ def _bad(array: Any) -> tuple[int, int]:
     if array is None or array.dtype.kind != "f" or not array.size:
         return 0, 0
     xp = array_module(array)
-    with numpy.errstate(all="ignore"):
+    with on_device_of((array,)), numpy.errstate(all="ignore"):
         if bool(xp.isfinite(array.sum())):  # a nan or an infinity would have stayed in the sum
             return 0, 0
-    return int(xp.isnan(array).sum()), int(xp.isinf(array).sum())
+        return int(xp.isnan(array).sum()), int(xp.isinf(array).sum())
 
 
 def _in_words(arrays: dict[str, Any]) -> list[str]:

@@ -51,9 +51,9 @@ def add(a: Any, b: Any, out: Any = None) -> Any:
         if type(a) is ndarray or type(b) is ndarray:
             return a + b
         with on_device_of((a, b)):
-            if out is not None:
-                return array_module(out).add(a, b, out=out)
-            return gpu.binary("add", a, b) if _in_a_kernel(a, b) else a + b
+            if _in_a_kernel(a, b) and (out is None or out.flags.c_contiguous):
+                return gpu.binary("add", a, b, out)
+            return a + b if out is None else array_module(out).add(a, b, out=out)
     result = buffers.empty_like(a) if out is None else out
     pieces, (y, a, b) = _matching_pieces(result, a, b)
     parallel_map(lambda piece: numpy.add(a[piece], b[piece], out=y[piece]), pieces, result.size)

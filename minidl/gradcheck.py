@@ -29,7 +29,7 @@ from typing import Any
 import numpy
 
 from minidl import engine
-from minidl.backend import Generator, array_module, float64, is_array, transfer
+from minidl.backend import Generator, array_module, float64, is_array, on_device_of, transfer
 from minidl.diagnosis import SCALE_OF_RELATIVE_ERRORS, changed_in_place, diagnose, relative_error
 from minidl.errors import explain
 from minidl.grad_mode import enable_grad, no_grad
@@ -105,9 +105,10 @@ def gradcheck(
             raise NotImplementedError(
                 explain("gradcheck", f"{setting} is not there: what is checked is backward, with dense gradients")
             )
-    check = _Check(func, inputs, eps, atol, rtol, nondet_tol, generator or Generator(0))
+    several = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
     try:
-        check.run(fast_mode)
+        with on_device_of([x.data for x in several if isinstance(x, Tensor)]):
+            _Check(func, several, eps, atol, rtol, nondet_tol, generator or Generator(0)).run(fast_mode)
     except GradcheckError:
         if raise_exception:
             raise
@@ -119,7 +120,7 @@ class _Check:
     """One call of gradcheck: the function, the point where it is checked, and what is measured there."""
 
     def __init__(self, func, inputs, eps, atol, rtol, nondet_tol, generator):
-        self.func, self.inputs = func, tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
+        self.func, self.inputs = func, inputs
         self.eps, self.atol, self.rtol, self.nondet_tol, self.random = eps, atol, rtol, nondet_tol, generator.numpy
         found = _checked_tensors(func, self.inputs)
         self.labels, self.tensors = list(found), list(found.values())

@@ -57,6 +57,7 @@ def test_what_is_right_passes():
         ),
         (lambda x: {"y": numpy.where(x > 1, numpy.nan, 2 * x)}, ["nan in"]),
         (lambda x: {"y": (2 * x).round().astype(int)}, ["int64 came back", "integer dtype"]),
+        (lambda x: {"y": 2 * x + 0j}, ["complex128 came back", "power of a negative number"]),
         (lambda x: {"y": x.__imul__(2)}, ["x was changed in place"]),
         (lambda x: {"y": 2 * x + next(COUNTER)}, ["a second call", "not seeded"]),
         (lambda x: {"y": 2 * x * (1 + 1e-6 * numpy.sin(x))}, ["right to 6 digits only", "a difference in place"]),
@@ -173,6 +174,24 @@ def test_zero_is_compared_absolutely():
     options = {"rtol": 1e-7, "atol": 1e-12}
     assert difference("y", numpy.array([1e-13, 0.0]), numpy.zeros(2), **options) is None
     assert "y is wrong" in difference("y", numpy.array([1e-9, 0.0]), numpy.zeros(2), **options)
+
+
+def test_whole_numbers_are_compared_exactly():
+    options = {"rtol": 1e-7, "atol": 1e-12}
+    right = numpy.array(36_479_194)
+    assert difference("parameters", numpy.array(36_479_194.0), right, **options) is None
+    assert "36479195 came back" in difference("parameters", right + 1, right, **options)
+    assert "1 of 2 elements" in difference(
+        "lines", numpy.array([7, 481_689_601]), numpy.array([7, 481_689_600]), **options
+    )
+
+
+def test_a_float32_sum_in_another_order_is_as_right():
+    terms = RNG.uniform(1, 2, (50, 1000)).astype("float32")
+    forward, backward = terms.sum(axis=0), terms[::-1].reshape(5, 10, 1000).sum(axis=0).sum(axis=0)
+    assert (forward != backward).any()
+    assert difference("y", backward, forward, rtol=1e-7, atol=1e-12) is None
+    assert "y is wrong" in difference("y", backward * numpy.float32(1 + 1e-5), forward, rtol=1e-7, atol=1e-12)
 
 
 def test_a_wrong_element_is_found_among_a_million():

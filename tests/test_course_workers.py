@@ -11,6 +11,7 @@ import pytest
 
 from minidl.course.calling import Outcome, save_arrays
 from minidl.course.extract import calls_only
+from minidl.course.files import read_plain
 from minidl.course.workers import read_outcome, why_it_ended
 from tests.course_files import FOLDER
 
@@ -54,6 +55,20 @@ def test_links_pipes_and_devices_are_no_answer(tmp_path):
         assert read_outcome(path) is None
         path.with_suffix(".npz").rmdir() if path.with_suffix(".npz").is_dir() else path.with_suffix(".npz").unlink()
     assert read_outcome(path) is None
+
+
+def test_whatever_is_no_plain_file_is_closed_again(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    before = os.dup(0)  # the lowest free descriptor, as the next one will be again
+    os.close(before)
+    for name in ("folder", "pipe"):
+        with pytest.raises(OSError) as raised:
+            read_plain(tmp_path / name, 10)
+        assert raised.value.strerror == "it is no plain file"
+    after = os.dup(0)
+    os.close(after)
+    assert after == before
 
 
 def test_pickles_and_bombs_are_no_answer(tmp_path):

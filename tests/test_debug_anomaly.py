@@ -189,6 +189,22 @@ class Fails(autograd.Function):
         raise ZeroDivisionError("in my backward")
 
 
+def test_an_infinity_of_an_update_is_remembered():
+    x = minidl.tensor([1.0, 2.0], requires_grad=True)
+    optimizer = SGD([x], lr=1e38)
+
+    def train():
+        for _ in range(2):
+            optimizer.zero_grad()
+            ((x - x) * 9 + x * 1e3).sum().backward()
+            optimizer.step()  # to -inf
+
+    line = train.__code__.co_firstlineno + 4
+    message, _ = caught(train)
+    assert "nan in the result of Sub, which was born here" in message
+    assert f"the infinity in a came from SGD.step, test_debug_anomaly.py:{line}: optimizer.step()" in message
+
+
 def test_an_exception_in_a_backward_gets_the_line_of_its_forward():
     x = minidl.tensor([1.0], requires_grad=True)
     for settings in ({}, {"check_nan": False}):

@@ -1,5 +1,6 @@
 """The debugger on a GPU: on a stand-in for CuPy, and on a real one where there is one (make test-gpu)."""
 
+import contextlib
 import io
 import json
 
@@ -9,7 +10,7 @@ import pytest
 import minidl
 import minidl.nn.functional as F
 from architectures.lenet import lenet5
-from minidl import nn, optim
+from minidl import backend, nn, optim
 from minidl.backend import array_module
 from minidl.debug import AnomalyError, LintWarning, check, detect_anomaly, diff, lint, trace, why
 from minidl.debug.lines import stop_lines
@@ -19,22 +20,20 @@ from minidl.debug.prompt import Pdb
 from minidl.debug.watch import step
 from tests import standin_gpu
 
-PLACES = [
-    pytest.param(
-        "stand-in", marks=pytest.mark.skipif(standin_gpu.COMPILER is None, reason="no C++ compiler to run the kernels")
-    )
-]
+NO_COMPILER = pytest.mark.skipif(standin_gpu.COMPILER is None, reason="no C++ compiler to run the kernels")
+PLACES = [pytest.param(f"stand-in, cuda:{index}", marks=NO_COMPILER) for index in (0, 1)]
 if minidl.cuda.is_available():
-    PLACES.append(pytest.param("real", marks=pytest.mark.gpu))
+    PLACES.append(pytest.param("real, cuda:0", marks=pytest.mark.gpu))
 
 
 @pytest.fixture(scope="module", autouse=True, params=PLACES)
 def gpu(request):
-    if request.param == "real":
-        yield
-    else:
-        with standin_gpu.installed():
-            yield
+    """The device. cuda:1 is not the current one, whose arrays the stand-in refuses in a computation on the other."""
+    kind, _, name = request.param.partition(", ")
+    before = backend.several_gpus
+    with contextlib.nullcontext() if kind == "real" else standin_gpu.installed():
+        yield name
+    backend.several_gpus = before
 
 
 def lenet_step(device):
@@ -60,29 +59,29 @@ def traced(device, record="full"):
 
 @pytest.fixture(scope="module")
 def tape(gpu):
-    return traced("cuda")
+    return traced(gpu)
 
 
 @pytest.mark.parametrize("record", ["full", "stats"])
-def test_a_run_on_the_host_and_one_on_the_gpu_do_not_part(record):
-    host, there = traced("cpu", record), traced("cuda", record)
+def test_a_run_on_the_host_and_one_on_the_gpu_do_not_part(record, gpu):
+    host, there = traced("cpu", record), traced(gpu, record)
     assert {value.device for value in host.values} == {"cpu"}
     assert diff(host, there, rtol=1e-3) is None
 
 
-def test_they_part_where_the_gpu_computes_something_else(monkeypatch):
+def test_they_part_where_the_gpu_computes_something_else(monkeypatch, gpu):
     right = minidl.ops.ReLU.backward
 
     def wrong_there(self, grad_output):
         return right(self, grad_output) * (1 if array_module(grad_output) is numpy else 1.05)
 
     host, _ = lenet_step("cpu")
-    there, _ = lenet_step("cuda")
+    there, _ = lenet_step(gpu)
     monkeypatch.setattr(minidl.ops.ReLU, "backward", wrong_there)
     parted = diff(trace(host), trace(there), rtol=1e-3)
     assert (parted.left.phase, parted.left.kind, parted.left.operation) == ("backward", "after", "ReLU")
     assert "gx differs" in str(parted)
-    assert "on cuda:0" in str(parted)
+    assert f"on {gpu}" in str(parted)
 
 
 def event_of(tape, operation, phase, kind="after", path=None):
@@ -91,9 +90,9 @@ def event_of(tape, operation, phase, kind="after", path=None):
     )
 
 
-def test_a_stop_says_where_its_tensors_are(tape):
+def test_a_stop_says_where_its_tensors_are(tape, gpu):
     lines = stop_lines(event_of(tape, "Conv2d", "forward"), tape)
-    assert any(line.strip().startswith("y ") and "on cuda:0" in line and "mean" in line for line in lines)
+    assert any(line.strip().startswith("y ") and f"on {gpu}" in line and "mean" in line for line in lines)
 
 
 def test_check_and_why(tape):
@@ -113,8 +112,8 @@ def test_the_page(tape):
     assert len(html(tape)) > 100_000
 
 
-def test_the_prompt():
-    run, _ = lenet_step("cuda")
+def test_the_prompt(gpu):
+    run, _ = lenet_step(gpu)
     written = io.StringIO()
     typed = ["s", "pt x[0,0,:2,:2]", "hist y", "im x", "y.max()", "unt phase:update", "n", "s", "s", "a", "rs 4", "q"]
     reader = io.StringIO("".join(f"{line}\n" for line in typed))
@@ -129,11 +128,11 @@ def test_the_prompt():
     assert "\n*** " not in text
     assert "2 of 32x32" in text
     assert "events back" in text
-    assert "on cuda:0" in text
+    assert f"on {gpu}" in text
 
 
-def test_anomalies():
-    x = minidl.tensor([4.0, -1.0]).to("cuda").requires_grad_()
+def test_anomalies(gpu):
+    x = minidl.tensor([4.0, -1.0]).to(gpu).requires_grad_()
     with pytest.raises(AnomalyError, match=r"first at \[1\], where x is -1, output is nan"), detect_anomaly():
         x.sqrt()
     with numpy.errstate(all="ignore"):
@@ -142,15 +141,23 @@ def test_anomalies():
         loss.backward()
 
 
-def test_lint():
-    run, _ = lenet_step("cuda")
+def test_lint(gpu):
+    run, _ = lenet_step(gpu)
     with lint() as linter:
         run()
     assert not linter.found
-    layer, x, y = nn.Linear(3, 1).to("cuda"), minidl.randn(8, 3).to("cuda"), minidl.randn(8).to("cuda")
+    layer, x, y = nn.Linear(3, 1).to(gpu), minidl.randn(8, 3).to(gpu), minidl.randn(8).to(gpu)
     with lint() as linter, pytest.warns(LintWarning):
         ((layer(x) - y) ** 2).mean().backward()
     assert [finding.rule for finding in linter.found] == ["BroadcastLoss"]
     with lint() as linter, pytest.warns(UserWarning):
         F.mse_loss(layer(x), y)
     assert [finding.rule for finding in linter.found] == ["BroadcastLoss"]
+
+
+def test_a_gradient_check(gpu):
+    """Also of a function that finds some of its tensors elsewhere."""
+    layer, x = nn.Linear(3, 2).double().to(gpu), minidl.randn(4, 3, dtype=minidl.float64).to(gpu).requires_grad_()
+    for fast_mode in (False, True):
+        assert minidl.gradcheck(lambda x: layer(x).tanh(), x, fast_mode=fast_mode)
+        assert minidl.gradcheck(lambda x, w: (x @ w.t()).tanh(), (x, layer.weight), fast_mode=fast_mode)

@@ -262,6 +262,36 @@ def test_parameters_that_no_optimizer_holds():
         assert [finding.rule for finding in linter.found] == ["NotInOptimizer"]
 
 
+def test_layers_in_a_plain_list():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.hidden = [nn.Linear(36, 36), nn.Linear(36, 36)]
+            self.last = nn.Linear(36, 10)
+
+        def forward(self, x):
+            x = x.flatten(1)
+            for layer in self.hidden:
+                x = layer(x).tanh()
+            return self.last(x)
+
+    model = Net()
+    messages = found_by(lambda: step(model, SGD(model.parameters(), lr=0.01)))
+    assert set(messages) == {"NotInOptimizer"}
+    assert "at Linear.weight, Linear.bias, Linear.weight, Linear.bias, but" in messages["NotInOptimizer"]
+    assert "nn.ModuleList" in messages["NotInOptimizer"]
+    model.hidden = nn.ModuleList(model.hidden)
+    assert not found_by(lambda: step(model, SGD(model.parameters(), lr=0.01)))
+
+
+def test_the_nearest_of_all_targets():
+    """All pairs are meant where the smallest or largest of each row is taken."""
+    points, others = minidl.randn(16, 1, requires_grad=True), minidl.randn(16)
+    assert not found_by(lambda: (points - others).abs().amin(1).mean().backward())
+    assert not found_by(lambda: (points - others).abs().min(1).values.mean().backward())
+    assert set(found_by(lambda: (points - others).abs().mean(1).mean().backward())) == {"BroadcastLoss"}
+
+
 def test_an_optimizer_of_another_model():
     optimizer = SGD(net().parameters(), lr=0.01)
     model = net()

@@ -23,6 +23,7 @@ from minidl.debug.tutorial import LESSONS, Guide
 from minidl.debug.watch import active, step
 
 ROOT = Path(__file__).resolve().parents[1]
+PATIENCE = 180  # seconds: on a machine that does much else
 
 
 def lenet_step():
@@ -294,7 +295,12 @@ def test_a_loop_in_one_line(capsys):
         ("hist", ""),
         ("in 3", "no input was made here"),
         ("diff 3", "3 is no Tape"),
-        ("diff", "SyntaxError"),
+        ("diff", "with which run? diff TAPE"),
+        ("b lenett.py:49", "there is no file 'lenett.py' here; did you mean lenet.py:49?"),
+        ("u 0", "expected a number"),
+        ("b op:ReLU if", "nothing stands after 'op:ReLU if'; for example op:ReLU if event.number > 9"),
+        ("why weig[0]", "did you mean weight?"),
+        ("d", "this is the innermost of your lines"),
         ("im x /nowhere/at/all.png", "FileNotFoundError"),
         ("h nothing", "No help"),
     ],
@@ -373,6 +379,10 @@ def test_commands_at_the_prompt_are_not_on_the_tape():
     assert session[2] == "6.0\n"
 
 
+def test_an_update_has_no_backward_to_check():
+    assert after("unt phase:update", "s", "check").startswith("*** an update has no backward")
+
+
 def test_the_end_comes_with_a_last_stop_and_c_passes_it():
     session = Session(lenet_step(), "unt phase:update", "r", "s", "rs", "c")
     assert "leave SGD" in session[2]
@@ -393,6 +403,68 @@ def test_a_diff_with_another_run():
     assert session[4] == "the two runs do not part so far\n"
     assert session[5].startswith("the runs part here: another kind, enter and before\nthis: [0] forward   enter LeNet5")
     assert session[6].startswith("*** NameError")
+
+
+def test_up_and_down_pass_over_minidls_own_frames():
+    session = Session(lenet_step(), "u", "model.fc1", "u", "d 9", "u 99", "u", "line", "u", "q")
+    assert "training_step.py" in session[1]
+    assert "Linear(in_features=400" in session[2]
+    assert "test_debug_prompt.py" in session[3]
+    assert "lenet.py" in session[4]
+    assert session[6] == "*** this is the outermost of your lines\n"
+    assert "minidl" in session[8] and "module.py" in session[8]  # at a line it is pdb's
+
+
+def test_display_shows_the_tensors_of_the_stop():
+    session = Session(lenet_step(), "display y.shape", "s", "display x[0,0,0,:2]", "undisplay y.shape", "s 4", "q")
+    assert session[1].startswith(
+        "display y.shape: ** raised NameError: name 'y' is not defined; the tensors here are x"
+    )
+    assert "display y.shape: (2, 6, 28, 28)  [old: ** raised NameError" in session[2]
+    assert session[3].startswith("display x[0,0,0,:2]: array([")
+    assert "display x[0,0,0,:2]: array([" in session[5] and "[old: array([" in session[5]  # another x
+
+
+class Triple(minidl.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 3
+
+    @staticmethod
+    def backward(ctx, grad_y):
+        breakpoint()
+        return grad_y * 3
+
+
+def test_breakpoint_inside_of_a_step_comes_to_the_same_prompt(monkeypatch):
+    monkeypatch.setattr(sys, "breakpointhook", sys.__breakpointhook__)  # pytest has its own
+    monkeypatch.delenv("PYTHONBREAKPOINT", raising=False)
+    layer = nn.Linear(3, 2)
+
+    def run():
+        Triple.apply(layer(minidl.ones(1, 3))).sum().backward()
+
+    session = Session(run, "c", "grad_y.shape", "event", "rs", "rs", "c")
+    assert "-> return grad_y * 3" in session[1]
+    assert session[2] == "(1, 2)\n"
+    assert "before Mul   in backward of Triple" in session[3]  # and not in the model, which is over
+    assert "before Triple" in session[4]
+    assert session.error is None
+    assert sys.breakpointhook is sys.__breakpointhook__
+
+    monkeypatch.setenv("PYTHONBREAKPOINT", "0")
+    assert Session(run, "c").error is None
+    monkeypatch.delenv("PYTHONBREAKPOINT")
+    hooked = []
+    monkeypatch.setattr(sys, "breakpointhook", lambda: hooked.append(1))  # an IDE's
+    assert Session(run, "c").error is None
+    assert hooked == [1]
+
+
+def test_a_detached_program_ends_as_if_there_were_no_debugger():
+    session = Session(failing, "detach")
+    assert isinstance(session.error, RuntimeError)
+    assert session[1] == ""
 
 
 def failing():
@@ -446,9 +518,10 @@ def test_every_lesson_of_the_tutorial_leads_to_the_next():
         first = lesson.text.splitlines()[0].strip()
         assert f"  | {first}" in session[number], lesson.command
         assert "\n*** " not in session[number]
-    session = Session(lenet_step(), "a", "s", "q", base=Guide)
+    session = Session(lenet_step(), "a", "step", "im", "", "im  x", "q", base=Guide)
     assert "Type im x" not in session[1]  # another command is tried: the lesson waits
-    assert "Type im x" in session[2]
+    assert "Type im x" in session[2]  # the long name is as good
+    assert "im y" not in session[3] + session[4] and "im y" in session[5]
 
 
 # ---------------------------------------------------------------------------------------------- whole programs
@@ -473,7 +546,7 @@ def run_script(text, typed, tmp_path, *options, **more):
         input="".join(f"{line}\n" for line in typed),
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=PATIENCE,
         env=environment(**more),
     )
 
@@ -565,21 +638,22 @@ def test_pytest_lands_in_the_prompt(tmp_path):
     test.write_text("import minidl\n\ndef test_it():\n    x = minidl.ones(2, 5)\n    minidl.nn.Linear(4, 3)(x)\n")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", str(test), "--pdb", "--pdbcls=minidl.debug:Pdb", "-p", "no:cacheprovider"],
-        input="pt x\na\nrs\nq\n",
+        input="pt x\na\ncheck\nrs\nq\n",
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=PATIENCE,
         cwd=tmp_path,
         env=environment(),
     )
     assert "-> minidl.nn.Linear(4, 3)(x)" in done.stdout  # the user's frame, not the one that raised
     assert "f32[2,5]" in done.stdout
-    assert "*** no computation is being watched" in done.stdout
+    assert done.stdout.count("*** no computation is being watched") == 2
     assert "Quitting debugger" in done.stdout
 
 
 def in_terminal(argv, typed, pty):
-    """What a program shows on a terminal; `typed` are lines, or bytes that are sent as they are, without waiting."""
+    """What a program shows on a terminal. `typed` are lines, each for a prompt, and pairs (words, bytes): when the
+    words have been shown, the bytes are sent as they are."""
     master, slave = pty.openpty()
     process = subprocess.Popen(
         argv,
@@ -603,20 +677,22 @@ def in_terminal(argv, typed, pty):
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
 
-    def wait(count):
-        end = time.monotonic() + 30
-        while shown.count(b"\n(minidl) ") < count and process.poll() is None and time.monotonic() < end:
+    def wait(words, count=1):
+        end = time.monotonic() + PATIENCE
+        while shown.count(words) < count and process.poll() is None and time.monotonic() < end:
             time.sleep(0.005)
 
-    for number, line in enumerate(typed, 1):
-        if isinstance(line, bytes):
-            time.sleep(0.3)
-            os.write(master, line)
+    lines = 0
+    for line in typed:
+        if isinstance(line, tuple):
+            wait(line[0])
+            os.write(master, line[1])
             continue
-        wait(number - sum(isinstance(each, bytes) for each in typed[: number - 1]))
+        lines += 1
+        wait(b"\n(minidl) ", lines)
         os.write(master, f"{line}\n".encode())
     try:
-        code = process.wait(30)
+        code = process.wait(PATIENCE)
     finally:
         process.kill()
     reader.join(5)
@@ -686,11 +762,15 @@ def test_ctrl_c_comes_back_to_the_prompt(tmp_path):
         "import minidl, minidl.debug, time\n"
         "x = minidl.ones(3)\n"
         "with minidl.debug.step():\n"
-        "    while True:\n"
+        "    for i in range(10**9):\n"
         "        x = x * 1.0\n"
         "        time.sleep(0.001)\n"
+        "        if i == 20:\n"
+        "            print('under way', flush=True)\n"
     )
-    shown, code = in_terminal([sys.executable, str(script)], ["c", b"\x03", "len(tape) > 10", "rs", "q"], pty)
+    shown, code = in_terminal(
+        [sys.executable, str(script)], ["c", (b"under way", b"\x03"), "len(tape) > 10", "rs", "q"], pty
+    )
     assert "stopping at the next event" in shown
     assert "True" in shown
     assert "(1 event back)" in shown

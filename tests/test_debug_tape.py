@@ -3,6 +3,9 @@
 import gc
 import inspect
 import math
+import os
+import subprocess
+import sys
 import sysconfig
 import threading
 import weakref
@@ -380,6 +383,54 @@ def test_what_other_threads_compute_is_not_on_the_tape():
         return minidl.ones(2) + 1
 
     assert [e.operation for e in trace(run)] == ["Add", "Add"]
+
+
+def test_tapes_steppers_and_differences_in_words():
+    w = minidl.ones(2, requires_grad=True)
+    tape = trace(lambda: (w * 3).sum().backward())
+    assert repr(tape) == "<Tape: 4 events forward, 5 events backward>"
+    assert repr(trace(lambda: None)) == "<Tape: no events>"
+    with minidl.debug.Stepper(lambda: w * 3) as stepper:
+        assert repr(stepper) == "<Stepper at nothing yet>"
+        stepper.step()
+        assert repr(stepper) == "<Stepper at <Event 0: forward, before Mul>>"
+    parted = minidl.debug.diff(tape, trace(lambda: w * 4))
+    assert repr(parted) == str(parted)
+    assert repr(parted).startswith("the runs part here: ")
+
+
+def test_the_debugger_is_imported_when_it_is_first_asked_for():
+    code = """
+import sys, minidl
+assert "minidl.debug" not in sys.modules and "debug" in dir(minidl)
+assert minidl.debug.step is sys.modules["minidl.debug"].step
+from minidl import debug
+assert debug is minidl.debug
+minidl.Tenser
+"""
+    root = Path(__file__).resolve().parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", env={**os.environ, "PYTHONPATH": str(root)}
+    )
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("AttributeError: module 'minidl' has no attribute 'Tenser'")
+    assert sys.version_info >= (3, 12) or last.endswith("Did you mean: 'Tensor'?")
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda x: trace(x.sum()), "trace(): expected a function, which is called here"),
+        (lambda x: minidl.debug.Stepper(x), "Stepper(): expected a function"),
+        (lambda x: trace(lambda: x, x), "the model is a module, or is left out"),
+        (lambda x: minidl.debug.step(x).__enter__(), "the model is a module, or is left out"),
+        (lambda x: minidl.debug.diff(trace(lambda: x), x), "diff(): expected two tapes"),
+    ],
+)
+def test_what_is_given_in_the_wrong_place_is_said(call, words):
+    with pytest.raises(TypeError) as error:
+        call(minidl.ones(2))
+    assert words in str(error.value)
 
 
 def test_an_unknown_record():

@@ -9,7 +9,7 @@ import numpy
 import pytest
 
 import minidl
-from minidl import backend
+from minidl import backend, elementwise
 from minidl.gpu import cudnn, launch, normalization, random
 from minidl.inspect.trace import unchanged
 from minidl.nn import functional as F
@@ -110,6 +110,24 @@ def test_what_a_step_takes_besides_its_operations_on_the_second_gpu(optimizer):
         results.append([to_numpy(each) for each in (*twin.parameters(), norm, right)])
     for here, there in zip(*results, strict=True):
         numpy.testing.assert_allclose(there, here, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", [minidl.float32, minidl.int64])
+def test_sums_of_arrays_that_lie_otherwise(gpu, dtype):
+    """`out` is one of the summands, in an order of its own, or with gaps."""
+    a, b = numpy.arange(12).reshape(3, 4).astype(dtype), numpy.arange(12, 24).reshape(4, 3).astype(dtype).T
+    for first, second in ((a, b), (b, a), (b, b), (a[:, ::2], b[:, ::2]), (a[:0], b[:0])):
+        expected = (first + second).tolist()
+        there, other = gpu.asarray(first), gpu.asarray(second)
+        assert elementwise.add(there, other).get().tolist() == expected
+        assert elementwise.add(there, other, out=there) is there
+        assert there.get().tolist() == expected
+    x = minidl.randn(3, 4).requires_grad_()
+    there = x.detach().to("cuda").requires_grad_()
+    for leaf in (x, there):
+        parts = [leaf, leaf * 2, leaf.t().contiguous().t(), leaf.exp(), leaf * leaf]
+        sum(parts).tanh().sum().backward()
+    numpy.testing.assert_allclose(to_numpy(there.grad), to_numpy(x.grad), rtol=1e-6)
 
 
 def test_copies_stay_on_their_gpu():

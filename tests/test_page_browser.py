@@ -179,6 +179,48 @@ def test_a_tensor_leads_to_who_made_it_and_to_who_takes_it(opened, pages):
     assert held["steps"][place(page) - 1]["phase"] == "backward"
 
 
+ENDS = """() => {
+  const box = (selector) => document.querySelector(selector).getBBox();
+  const line = box(".edge.lit .line"), arrow = box(".edge.lit .arrow");
+  return [line.y, line.y + line.height, arrow.y, arrow.y + arrow.height];
+}"""
+
+
+def test_arrows_point_to_where_values_and_gradients_go(opened, pages):
+    held = pages["lenet5"][1]
+    page = opened("lenet5", step=find(held, "forward", "conv2"))
+    line_top, line_end, arrow_top, arrow_end = page.evaluate(ENDS)
+    assert arrow_end == pytest.approx(line_end) and arrow_top > line_top  # down, into the convolution
+    page = opened("lenet5", step=find(held, "backward", "conv1"))
+    page.keyboard.press("ArrowLeft")  # a ReLU lies against the convolution: no line there
+    page.keyboard.press("ArrowLeft")
+    line_top, line_end, arrow_top, arrow_end = page.evaluate(ENDS)
+    assert arrow_top == pytest.approx(line_top) and arrow_end < line_end  # up, into the pooling from below
+
+
+@pytest.mark.parametrize("size", [LAPTOP, PROJECTOR])
+def test_a_network_that_is_little_too_tall_is_seen_as_a_whole(opened, size):
+    page = opened("lenet5", viewport=size)
+    heights = "place => [place.scrollHeight, place.clientHeight]"
+    whole, seen = page.eval_on_selector("#graph", heights)
+    assert whole <= seen
+    page.set_viewport_size({"width": 1366, "height": 500})
+    page.wait_for_timeout(100)
+    whole, seen = page.eval_on_selector("#graph", heights)
+    assert whole > 1.2 * seen  # it is not made so small that it cannot be read
+
+
+def test_labels_are_written_out(opened, pages):
+    held = pages["lenet5"][1]
+    labels = next(tensor["labels"] for tensor in held["tensors"] if tensor.get("labels"))
+    page = opened("lenet5", step=sum(step["phase"] == "forward" for step in held["steps"]))  # the loss
+    card = page.locator(".takes .card").last
+    assert card.locator("dd").all_inner_texts() == ["\u2002".join(map(str, labels))]
+    card.locator("canvas").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#live").inner_text() == f"target[1] = {labels[1]}"
+
+
 def pixels(page, selector):
     """The canvas as an array (height, width, 4)."""
     address = page.eval_on_selector(selector, "canvas => canvas.toDataURL()")

@@ -13,6 +13,7 @@ from minidl import nn, randn
 from minidl.debug import Stepper
 
 ROOT = Path(__file__).resolve().parent.parent
+PATIENCE = 180  # seconds: on a machine that does much else
 
 TEST = """
 import minidl
@@ -46,7 +47,9 @@ def run(folder, *options, test=TEST):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "minidl.debug.pytest_plugin", *options, "test_mine.py"]
     paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     environment = os.environ | {"PYTHONPATH": paths}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
 
 
 def test_a_failing_test_leaves_a_page(tmp_path):
@@ -104,6 +107,6 @@ stepper.step()
 stepper
 """
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
-    nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+    nbclient.NotebookClient(notebook, timeout=PATIENCE, startup_timeout=PATIENCE, kernel_name="python3").execute()
     (output,) = notebook.cells[0].outputs
     assert '"op":"Tanh"' in html.unescape(output["data"]["text/html"])

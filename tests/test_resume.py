@@ -230,13 +230,19 @@ def test_killed_at_random_moments(tmp_path, whole):
     rng = random.Random(0)
     command = [sys.executable, "-m", "tests.trainings", str(tmp_path)]
     killed = 0
-    for _ in range(6):
+    for _ in range(40):
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout.readline() == "ready\n"
             time.sleep(rng.uniform(0.0, 0.08))
             process.kill()
             killed += process.wait() != 0
-    assert killed >= 3
+        if killed == 5:
+            break
+        if process.returncode == 0:  # on a busy machine the kill may come after the end: then from the beginning
+            for path in tmp_path.iterdir():
+                path.unlink()
+            killed = 0
+    assert killed == 5
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     training = resumed(tmp_path)
     assert training.finished

@@ -699,6 +699,7 @@ class BatchNormBackward:
     hints={
         "running_mean": "momentum is the weight of the NEW value",
         "running_var": "the variance of the batch times m / (m - 1)",
+        "running_mean in its old place": "in place: mul_ and add_, or running_mean.data[...] = ..., and no new array",
     },
 )
 class RunningStatistics:
@@ -717,9 +718,15 @@ class RunningStatistics:
         from minidl.functional.normalization import move_running_statistics
 
         moved = Tensor(running_mean.copy()), Tensor(running_var.copy())
+        places = moved[0].data, moved[1].data
         move_running_statistics(*moved, Tensor(mean), Tensor(variance), 8, 0.1)
         move_running_statistics(None, None, Tensor(mean), Tensor(variance), 8, 0.1)
-        return {"running_mean": moved[0].data, "running_var": moved[1].data}
+        return {
+            "running_mean": moved[0].data,
+            "running_var": moved[1].data,
+            "running_mean in its old place": places[0],
+            "running_var in its old place": places[1],
+        }
 
 
 # ---------------------------------------------------------------------------------------------------------- 2.9 dropout

@@ -11,7 +11,7 @@ EXACT = 1e-11  # what a formula reaches, and a finite difference does not
 
 @check("2.1", points=1)
 class LoopsOfOddShapes:
-    """conv_loops: a kernel as large as the padded image, one of 1x1 with stride 2, integers that stay exact"""
+    """conv_loops: a kernel as large as the padded image, one of 1x1 with stride 2, padding that is larger"""
 
     def inputs(rng):
         return {
@@ -33,7 +33,7 @@ class LoopsOfOddShapes:
 
 @check("2.2", points=1, seconds=4)
 class ColumnsOfManyPixels:
-    """im2col of 8 images of 32 channels in 4 seconds, with dilation, in float32, and of windows in the padding alone"""
+    """im2col of 8 images in 4 seconds, with dilation, in float32, of windows in the padding, of columns as rows"""
 
     def inputs(rng):
         return {
@@ -51,6 +51,9 @@ class ColumnsOfManyPixels:
             "columns, dilation (2, 3)": im2col(small, (3, 2), (1, 2), ((2, 3), (1, 0)), (2, 3)),
             "columns, windows outside": im2col(small, (2, 2), (3, 3), ((4, 4), (5, 5)), (1, 1)),
             "columns, 1x1": im2col(small, (1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1)),
+            "columns of images that lie otherwise in memory": im2col(
+                small.transpose(0, 1, 3, 2), (2, 2), (1, 1), ((0, 0), (0, 0)), (1, 1)
+            ),
         }
 
 
@@ -60,7 +63,7 @@ class TheAdjoint:
 
     def inputs(rng):
         return {
-            "columns": rng.standard_normal((3, 3, 2, 2, 4, 4)),
+            "columns": rng.standard_normal((3, 3, 2, 2, 3, 5)),
             "large": rng.standard_normal((16, 5, 5, 8, 30, 31)).astype("float32"),
         }
 
@@ -70,6 +73,7 @@ class TheAdjoint:
         image = col2im(large, (30, 31), (1, 1), ((2, 2), (2, 2)), (1, 1))
         return {
             "x of large columns (every 7th value)": image.reshape(-1)[::7].astype(float),
+            "dtype of x for columns of float32": str(image.dtype),
             "x, dilation and stride": col2im(columns, (5, 6), (2, 1), ((3, 2), (1, 1)), (2, 3)),
         }
 
@@ -86,13 +90,14 @@ class TheAdjoint:
         inner = numpy.ascontiguousarray(image[:, :, 2:32, 2:33])
         return {
             "x of large columns (every 7th value)": inner.reshape(-1)[::7].astype(float),
+            "dtype of x for columns of float32": "float32",
             "x, dilation and stride": small,
         }
 
 
 @check("2.4", points=1, seconds=5)
 class ConvOfManyPixels:
-    """Conv2d forward of float32 images (8, 16, 40, 40), 32 filters of 3x3, in 5 seconds; 1x1 kernels; 12 groups"""
+    """Conv2d forward of images (8, 16, 40, 40), 32 filters of 3x3, in 5 seconds; 1x1 kernels; 12 groups; float32"""
 
     def inputs(rng):
         return {
@@ -120,12 +125,18 @@ class ConvOfManyPixels:
             results[name] = node.forward(
                 image, filters, None, stride=stride, padding=padding, dilation=dilation, groups=groups
             )
-        return results
+        single = Conv2d()
+        single.needs_input_grad = (True, True, True)
+        x, pixel = x[:1].astype("float32"), pixel.astype("float32")
+        y = single.forward(
+            x, pixel, pixel[:, 0, 0, 0], stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), groups=1
+        )
+        return results | {"dtype of y for images of float32": str(y.dtype)}
 
 
 @check("2.5", points=2, rtol=EXACT, seconds=6)
 class ConvBackwardOfManyPixels:
-    """Conv2d backward of (8, 16, 32, 32) in 6 seconds (not by finite differences); 1x1 kernels; dilation; depthwise"""
+    """Conv2d backward of (8, 16, 32, 32) in 6 seconds (not by finite differences); 1x1; dilation; depthwise; float32"""
 
     def inputs(rng):
         return {
@@ -164,12 +175,17 @@ class ConvBackwardOfManyPixels:
             dy = numpy.cos(numpy.arange(1.0, y.size + 1)).reshape(y.shape)
             grad_x, grad_weight, grad_bias = node.backward(dy)
             results |= {f"grad_x, {name}": grad_x, f"grad_weight, {name}": grad_weight, f"grad_bias, {name}": grad_bias}
-        return results
+        single = Conv2d()
+        single.needs_input_grad = (True, True, True)
+        odd, own = odd.astype("float32"), own.astype("float32")
+        settings = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 4}
+        gradients = single.backward(single.forward(odd, own, own[:, 0, 0, 0].copy(), **settings))
+        return results | {"dtypes of the gradients in float32": " ".join(str(gradient.dtype) for gradient in gradients)}
 
 
 @check("2.6", points=1, rtol=EXACT, seconds=4)
 class PoolingOfManyPixels:
-    """Both poolings of (16, 32, 40, 40) in 4 seconds; dilation, ceil_mode, indices; a divisor of one's own"""
+    """Both poolings of (16, 32, 40, 40) in 4 seconds; dilation, ceil_mode, indices; far below 0; another divisor"""
 
     def inputs(rng):
         return {"x": rng.standard_normal((16, 32, 40, 40)), "odd": rng.standard_normal((3, 7, 8))}
@@ -184,6 +200,7 @@ class PoolingOfManyPixels:
             ("large", x, (3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1), False),
             ("dilation", odd, (2, 3), (1, 2), ((1, 1), (0, 0)), (2, 1), False),
             ("ceil_mode", odd, (3, 3), (2, 3), ((0, 0), (1, 1)), (1, 1), True),
+            ("far below 0", odd - 1e12, (3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1), False),
         ):
             node = MaxPool2d()
             node.needs_input_grad = (True,)
@@ -221,7 +238,7 @@ class PoolingOfManyPixels:
 
 @check("2.7", points=1, rtol=EXACT, seconds=4)
 class LRNOfManyChannels:
-    """LocalResponseNorm of (4, 96, 27, 27) in 4 seconds; windows larger than the channels; (N, C) without pixels"""
+    """LocalResponseNorm of (4, 96, 27, 27) in 4 seconds; windows larger than the channels; (N, C); float32"""
 
     def inputs(rng):
         return {"x": 5 * rng.standard_normal((4, 96, 27, 27)), "few": 2 * rng.standard_normal((3, 4))}
@@ -242,29 +259,41 @@ class LRNOfManyChannels:
             y = node.forward(given, size=size, alpha=alpha, beta=0.75, k=2.0)
             dy = numpy.cos(numpy.arange(1.0, y.size + 1)).reshape(y.shape)
             results |= {f"y, {name}": y, f"grad_x, {name}": node.backward(dy)}
-        return results
+        single = LocalResponseNorm()
+        single.needs_input_grad = (True,)
+        y = single.forward(few.astype("float32"), size=3, alpha=1.0, beta=0.75, k=2.0)
+        return results | {"dtypes of y and grad_x in float32": f"{y.dtype} {single.backward(y).dtype}"}
 
 
 @check("2.8", points=1, seconds=4)
 class BatchNormOfManyPixels:
-    """BatchNorm of (16, 32, 30, 30) in 4 seconds, of (N, C), without weight and bias; a mean far from 0"""
+    """BatchNorm of (16, 32, 30, 30) in 4 seconds, of (N, C) and (N, C, L), without weight or bias; other momentum"""
 
     def inputs(rng):
         return {
             "x": rng.standard_normal((16, 32, 30, 30)),
             "rows": 1000 + rng.standard_normal((9, 4)),
             "weight": rng.uniform(0.5, 2, 32),
+            "sounds": rng.standard_normal((3, 4, 5)),
+            "four": rng.uniform(0.5, 2, 4),
         }
 
-    def call(x, rows, weight):
+    def call(x, rows, weight, sounds, four):
         import numpy
 
         import minidl
+        from minidl import Tensor
+        from minidl.functional.normalization import move_running_statistics
         from minidl.ops.normalization import BatchNorm
 
         minidl.use_algorithm("im2col")
         results = {}
-        for name, given, w, b in (("large", x, weight, weight + 1), ("(N, C)", rows, None, None)):
+        for name, given, w, b in (
+            ("large", x, weight, weight + 1),
+            ("(N, C)", rows, None, None),
+            ("(N, C, L)", sounds, four, None),
+            ("a bias alone", sounds, None, four),
+        ):
             node = BatchNorm()
             node.needs_input_grad = (True, w is not None, b is not None, False, False)
             y, mean, variance = node.forward(given, w, b, None, None, eps=1e-5)
@@ -277,8 +306,26 @@ class BatchNormOfManyPixels:
                 f"grad_x, {name}": grad_x,
             }
             if w is not None:
-                results |= {f"grad_weight, {name}": grad_weight, f"grad_bias, {name}": grad_bias}
-        return results
+                results |= {f"grad_weight, {name}": grad_weight}
+            if b is not None:
+                results |= {f"grad_bias, {name}": grad_bias}
+        evaluation = BatchNorm()
+        evaluation.needs_input_grad = (True, False, False, False, False)
+        y = evaluation.forward(sounds, None, None, four, four + 1, eps=1e-5)
+        moved = Tensor(four.copy()), Tensor(four + 2)
+        move_running_statistics(*moved, Tensor(four * 3), Tensor(four * 5), 30, 0.25)
+        single = BatchNorm()
+        single.needs_input_grad = (True, True, True, False, False)
+        sounds, four = sounds.astype("float32"), four.astype("float32")
+        of_single = single.forward(sounds, four, four, None, None, eps=1e-5)
+        of_single += single.backward(of_single[0])[:3]
+        return results | {
+            "y in evaluation without weight and bias": y,
+            "grad_x of the same": evaluation.backward(sounds.astype(float))[0],
+            "running mean, count 30, momentum 0.25": moved[0].data,
+            "running variance of the same": moved[1].data,
+            "dtypes in float32: y, mean, variance, the gradients": " ".join(str(array.dtype) for array in of_single),
+        }
 
 
 @check("2.9", points=1, seconds=2)

@@ -312,15 +312,18 @@ class NaiveModuleRuns:
     """InceptionNaive gives the channels of its four branches, 1x1, 3x3, 5x5, pooling, one after the other"""
 
     def inputs(rng):
-        return {"x": rng.standard_normal((2, 3, 5, 4))}
+        return {"x": rng.standard_normal((2, 3, 5, 4)), "grad_output": rng.standard_normal((2, 10, 5, 4))}
 
-    def call(x):
+    def call(x, grad_output):
         from architectures.googlenet import InceptionNaive
         from minidl.course.probes import filled, seen_by
 
         y, _ = seen_by(filled(InceptionNaive(3, 2, 4, 1)), x)
         parts = {"1x1": y[:, :2], "3x3": y[:, 2:6], "5x5": y[:, 6:7], "pooling": y[:, 7:]}
-        return {"shape": list(y.shape)} | {f"channels_of_the_{name}": part for name, part in parts.items()}
+        found = {"shape": list(y.shape)} | {f"channels_of_the_{name}": part for name, part in parts.items()}
+        if y.shape != grad_output.shape:
+            return found
+        return found | {"grad_x": seen_by(filled(InceptionNaive(3, 2, 4, 1)), x, grad_output)[1]}
 
 
 @check(
@@ -483,20 +486,24 @@ class BlockWhoseResidualIsZero:
             "the order is conv1, bn1, ReLU, conv2, bn2, then + x, then ReLU: is a ReLU or a batch norm elsewhere, "
             "or missing?"
         ),
+        "y_with_new_channels": "self.shortcut(x) in place of x where self.new_channels is not 0",
     },
 )
 class BlockInTraining:
-    """y and the gradient of x, in training: 3x3, batch norm, ReLU, 3x3, batch norm, plus x, ReLU"""
+    """y and the gradient of x, in training: 3x3, batch norm, ReLU, 3x3, batch norm, plus x or self.shortcut(x), ReLU"""
 
     def inputs(rng):
         return {"x": rng.standard_normal((3, 4, 6, 5)), "grad_output": rng.standard_normal((3, 4, 6, 5))}
 
     def call(x, grad_output):
         from architectures.resnet_cifar import BasicBlock
+        from minidl import nn
         from minidl.course.probes import filled, seen_by
 
         y, grad_x = seen_by(filled(BasicBlock(4, 4)), x, grad_output)
-        return {"y": y, "grad_x": grad_x}
+        changing = filled(BasicBlock(4, 6, 2))
+        vars(changing)["shortcut"] = filled(nn.Conv2d(4, 6, 5, 2, 2), seed=1)  # in place of task 3.10
+        return {"y": y, "grad_x": grad_x, "y_with_new_channels": seen_by(changing, x)[0]}
 
 
 # --------------------------------------------------------------------------------- 3.10 a shortcut without parameters
@@ -647,25 +654,30 @@ class BottleneckWhoseResidualIsZero:
     points=1,
     hints={
         "y": "the order is conv1, bn1, ReLU, conv2, bn2, ReLU, conv3, bn3, then + shortcut, then ReLU",
+        "y_with_downsample": "the shortcut is self.downsample, of the x that came in, unless it is None",
     },
 )
 class BottleneckInTraining:
-    """Bottleneck: 1x1, 3x3, 1x1, batch norm behind each, no ReLU before the sum and one behind it; y and grad_x"""
+    """Bottleneck: 1x1, 3x3, 1x1, batch norm behind each, the ReLU behind the sum; with a strange downsample as well"""
 
     def inputs(rng):
-        return {"x": rng.standard_normal((2, 8, 6, 5)), "grad_output": rng.standard_normal((2, 8, 6, 5))}
+        shapes = {"x": (2, 8, 6, 5), "grad_output": (2, 8, 6, 5), "grad_changed": (2, 12, 3, 3)}
+        return {name: rng.standard_normal(shape) for name, shape in shapes.items()}
 
-    def call(x, grad_output):
+    def call(x, grad_output, grad_changed):
         from architectures import resnet
+        from minidl import nn
         from minidl.course.probes import filled, seen_by
 
         original, resnet.shortcut = resnet.shortcut, lambda *shape: None  # without task 3.11
         try:
-            block = filled(resnet.Bottleneck(8, 2))
+            block, changing = filled(resnet.Bottleneck(8, 2)), resnet.Bottleneck(8, 3, 2)
         finally:
             resnet.shortcut = original
+        changing.downsample = nn.Conv2d(8, 12, 5, 2, 2)
         y, grad_x = seen_by(block, x, grad_output)
-        return {"y": y, "grad_x": grad_x}
+        z, grad_z = seen_by(filled(changing), x, grad_changed)
+        return {"y": y, "grad_x": grad_x, "y_with_downsample": z, "grad_x_with_downsample": grad_z}
 
 
 # ----------------------------------------------------------------------------------- 3.13 the solution by construction
@@ -723,10 +735,14 @@ class DeepNetGivesWhatTheShallowOneGives:
         fresh = ResNet(BasicBlock, 3, 10, 1, 4).double()
         fresh.load_state_dict(copies)
         others = [name for name, value in shallow.state_dict().items() if (copies[name] != value).any().item()]
+        afterwards = seen_by(shallow, x)[0]
+        for tensor in (*deep.parameters(), *deep.buffers()):  # as a training would change it
+            tensor.data[...] = 0
         return {
             "shallow": scores,
             "deep": seen_by(fresh.eval(), x)[0],
-            "shallow_afterwards": seen_by(shallow, x)[0],
+            "shallow_afterwards": afterwards,
+            "shallow_when_the_deep_one_is_changed": seen_by(shallow, x)[0],
             "not_copied": ", ".join(others),
         }
 
@@ -734,6 +750,8 @@ class DeepNetGivesWhatTheShallowOneGives:
         shallow, deep = outputs["shallow"], outputs["deep"]
         if abs(shallow - outputs["shallow_afterwards"]).max() > 1e-12:
             return "the shallow net was changed"
+        if abs(shallow - outputs["shallow_when_the_deep_one_is_changed"]).max() > 1e-12:
+            return "the nets share tensors: where the deep one is trained, the shallow one changes. Copy the numbers"
         if not numpy.isfinite(deep).all() or abs(shallow - deep).max() > 1e-6 * abs(shallow).max():
             names = outputs["not_copied"].split(", ")
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
@@ -783,6 +801,8 @@ class NetworksOfSomeDepths:
                 parameters = sum(p.numel() for p in model.parameters())
                 residual = sum(isinstance(m, BasicBlock) for m in model.modules())
                 found[name] = f"{len(matrices)} layers, {parameters:,} parameters, {residual} residual blocks"
+        other = sum(p.numel() for p in network("residual", 8, 6, num_classes=7, in_channels=3).parameters())
+        found["parameters_for_7_classes_3_channels_and_width_6"] = other
         bad = {"9_layers": ("plain", 9), "10_layers": ("plain", 10), "2_layers": ("residual", 2), "wide": ("wide", 8)}
         return found | {f"for_{name}": refused(*arguments) for name, arguments in bad.items()}
 
@@ -792,6 +812,9 @@ class NetworksOfSomeDepths:
             for depth, parameters in ((8, 4_934), (14, 11_094), (32, 29_574)):
                 blocks = (depth - 2) // 2 if kind == "residual" else 0
                 found[f"{kind}_{depth}"] = f"{depth} layers, {parameters:,} parameters, {blocks} residual blocks"
+        # 3x3 convolutions, then batch norm's two numbers for each map, then the linear layer
+        convolutions = 9 * (3 * 6 + 2 * 6 * 6 + 6 * 12 + 12 * 12 + 12 * 24 + 24 * 24)
+        found["parameters_for_7_classes_3_channels_and_width_6"] = convolutions + 2 * (3 * 6 + 2 * 12 + 2 * 24) + 25 * 7
         return found | {f"for_{name}": "ValueError" for name in ("9_layers", "10_layers", "2_layers", "wide")}
 
 

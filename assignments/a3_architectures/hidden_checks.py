@@ -40,7 +40,7 @@ class OtherStacksAndFields:
 
     def call(x, size):
         from assignments.a3_architectures.stacks import measured_field, stack
-        from minidl import nn
+        from minidl import nn, tensor
         from minidl.course.probes import filled, seen_by
 
         y, _ = seen_by(filled(stack([5, 1], 3)), x)
@@ -50,9 +50,23 @@ class OtherStacksAndFields:
             "pooled": nn.Sequential(nn.Conv2d(3, 3, 3), nn.AvgPool2d(2)),
             "stack": stack([5, 3, 3], 3),
         }
+
+        class Uneven(nn.Module):
+            """Its channel 0 sees one pixel of the first channel and 3x5 of the others; its channel 1 sees 7x7."""
+
+            def __init__(self):
+                super().__init__()
+                self.pixel, self.window = nn.Conv2d(1, 1, 1), nn.Conv2d(2, 1, (3, 5), padding=(1, 2))
+                self.wide = nn.Conv2d(3, 1, 7, padding=3)
+
+            def forward(self, x):
+                channel0 = tensor([1.0, 0.0]).reshape(1, 2, 1, 1)
+                return channel0 * (self.pixel(x[:, :1]) + self.window(x[:, 1:])) + (1 - channel0) * self.wide(x)
+
+        nets["uneven"] = Uneven()
         for net in nets.values():
             for parameter in net.parameters():
-                nn.init.constant_(parameter, -1.0)
+                nn.init.constant_(parameter, -1000.0)
         return {"y": y} | {f"field_{name}": list(measured_field(net, 3, size)) for name, net in nets.items()}
 
     def expected(x, size):
@@ -65,7 +79,7 @@ class OtherStacksAndFields:
             padded = numpy.pad(y, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
             windows = numpy.lib.stride_tricks.sliding_window_view(padded, shape[2:], axis=(2, 3))
             y = numpy.maximum(numpy.einsum("nchwkl,fckl->nfhw", windows, weight) + bias[:, None, None], 0)
-        fields = {"strided": [7, 3], "dilated": [5, 4], "pooled": [4, 4], "stack": [9, 9]}
+        fields = {"strided": [7, 3], "dilated": [5, 4], "pooled": [4, 4], "stack": [9, 9], "uneven": [3, 5]}
         return {"y": y} | {f"field_{name}": field for name, field in fields.items()}
 
 
@@ -88,6 +102,7 @@ class OperationsOfOtherModules:
             "the_lectures_slip": str(
                 counted_twice(bottleneck_operations(28, 28, 256, 128, 64, 192, 64, 96, 64), 358_055_936)
             ),
+            "a_right_sum_with_an_empty_line": str(counted_twice([3, 0, 5], 8)),
         }
 
     def expected(numbers):
@@ -98,12 +113,13 @@ class OperationsOfOtherModules:
             "reduced": [n * c * a, n * c * r3, 9 * n * r3 * b, n * c * r5, 25 * n * r5 * d, n * c * p],
             "inception3a": 128_049_152,
             "the_lectures_slip": "2",
+            "a_right_sum_with_an_empty_line": "None",
         }
 
 
 @check("3.4", rtol=1e-11, points=1)
 class ConcatenationAlongEveryAxis:
-    """along the first and the last axis, of one array, of four; through minidl.cat and backward"""
+    """along the first and the last axis, of one array, of four, of float32; through minidl.cat and backward"""
 
     def inputs(rng):
         sizes = rng.integers(1, 5, 4)
@@ -111,9 +127,11 @@ class ConcatenationAlongEveryAxis:
             "factors": rng.standard_normal((3, int(sizes.sum()), 2)),
             "first": rng.standard_normal((2, 5)),
             "second": rng.standard_normal((3, 5)),
+            "left": rng.standard_normal((2, 3, 2)).astype("float32"),
+            "right": rng.standard_normal((2, 3, 4)).astype("float32"),
         }
 
-    def call(x0, x1, x2, x3, factors, first, second):
+    def call(x0, x1, x2, x3, factors, first, second, left, right):
         import minidl
         from minidl import Tensor
         from minidl.ops.shape import Cat
@@ -125,11 +143,21 @@ class ConcatenationAlongEveryAxis:
         joined = rows.forward(first, second, dim=0)
         grads = tuple(rows.backward(joined * 2))
         alone = Cat().forward(first, dim=1)
-        return {"y": y, "rows": joined, "grad_first": grads[0], "grad_second": grads[1], "alone": alone} | {
-            f"grad_x{i}": x.grad for i, x in enumerate(tensors)
-        }
+        last = Cat()
+        beside = last.forward(left, right, dim=2)
+        grad_left, grad_right = last.backward(beside * beside)
+        return {
+            "y": y,
+            "rows": joined,
+            "grad_first": grads[0],
+            "grad_second": grads[1],
+            "alone": alone,
+            "beside": beside,
+            "grad_left": grad_left,
+            "grad_right": grad_right,
+        } | {f"grad_x{i}": x.grad for i, x in enumerate(tensors)}
 
-    def expected(x0, x1, x2, x3, factors, first, second):
+    def expected(x0, x1, x2, x3, factors, first, second, left, right):
         stops = numpy.cumsum([x.shape[1] for x in (x0, x1, x2, x3)])
         parts = numpy.split(factors, stops[:-1], axis=1)
         return {
@@ -138,6 +166,9 @@ class ConcatenationAlongEveryAxis:
             "grad_first": 2 * first,
             "grad_second": 2 * second,
             "alone": first,
+            "beside": numpy.concatenate([left, right], axis=2),
+            "grad_left": left * left,
+            "grad_right": right * right,
         } | {f"grad_x{i}": part for i, part in enumerate(parts)}
 
 
@@ -181,7 +212,7 @@ class HeadInTraining:
 
 @check("3.8", points=1)
 class LossOfOtherScores:
-    """one auxiliary classifier, none, scores that are no tuple; another weight, label smoothing"""
+    """one auxiliary classifier, none, scores that are no tuple, one after the other; another weight, smoothed labels"""
 
     def inputs(rng):
         scores = {name: rng.standard_normal((3, 4)) for name in ("main", "aux")}
@@ -192,9 +223,8 @@ class LossOfOtherScores:
         from minidl.training import AuxiliaryLoss
 
         main, aux, labels = Tensor(main), Tensor(aux), Tensor(labels)
-        found = {}
+        loss_fn, found = AuxiliaryLoss(weight, label_smoothing=0.1), {}
         for name, scores in {"two": (main, aux), "one": (main,), "four": (main, aux, aux, aux), "plain": main}.items():
-            loss_fn = AuxiliaryLoss(weight, label_smoothing=0.1)
             found |= {f"loss_of_{name}": loss_fn(scores, labels).item(), f"heads_of_{name}": loss_fn.heads}
         return found
 
@@ -233,7 +263,7 @@ class BlockInEvaluation:
 
 @check("3.10", points=1, stride=2)
 class ShortcutOfOddSizes:
-    """three new channels, one of them before and two behind; an image of 7x5; stride 1; the gradient"""
+    """three new channels, one of them before and two behind; an image of 7x5; stride 1; float32; the gradient"""
 
     def inputs(rng):
         return {"x": rng.standard_normal((2, 3, 7, 5)), "grad": rng.standard_normal((2, 6, 4, 3))}
@@ -244,12 +274,17 @@ class ShortcutOfOddSizes:
         from minidl.course.probes import seen_by
 
         y, grad_x = seen_by(BasicBlock(3, 6, stride=2).shortcut, x, grad)
-        return {"y": y, "grad_x": grad_x, "y_of_stride_1": BasicBlock(3, 5, stride=1).shortcut(Tensor(x))}
+        return {
+            "y": y,
+            "grad_x": grad_x,
+            "y_of_stride_1": BasicBlock(3, 5, stride=1).shortcut(Tensor(x)),
+            "y_of_float32": BasicBlock(3, 6, stride=2).shortcut(Tensor(x).float()),
+        }
 
     def expected(x, grad):
         y, grad_x, wide = numpy.zeros((2, 6, 4, 3)), numpy.zeros_like(x), numpy.zeros((2, 5, 7, 5))
         y[:, 1:4], grad_x[:, :, ::2, ::2], wide[:, 1:4] = x[:, :, ::2, ::2], grad[:, 1:4], x
-        return {"y": y, "grad_x": grad_x, "y_of_stride_1": wide}
+        return {"y": y, "grad_x": grad_x, "y_of_stride_1": wide, "y_of_float32": y.astype("float32")}
 
 
 @check("3.11", points=1)

@@ -354,7 +354,7 @@ class BlockOnAverage:
         }
 
 
-@check("4.4", points=1)
+@check("4.4", points=1, repeat=True)
 class BlocksAreLeftOut:
     """in training: a block is left out as a whole, for the whole batch, in 30 % of the passes where survival is 0.7"""
 
@@ -415,10 +415,11 @@ class BlocksAreLeftOut:
     hints={
         "in_evaluation": "in evaluation nothing is dropped: the mean of all paths",
         "in_training_without_drops": "with drop_path 0 nothing is dropped: the mean of all paths",
+        "grad_a": "each path gets its part of the gradient: are the paths Tensors all the way?",
     },
 )
 class PathsAreAveraged:
-    """Join: the mean of all paths, in evaluation, and in training with drop_path 0; one path alone is itself"""
+    """Join: the mean of all paths, in evaluation, and in training with drop_path 0, and backward; one path is itself"""
 
     def inputs(rng):
         return {name: rng.standard_normal((2, 3, 2, 2)) for name in ("a", "b", "c")}
@@ -427,9 +428,14 @@ class PathsAreAveraged:
         from architectures.fractalnet import Join
         from minidl import Tensor
 
-        paths = [Tensor(path) for path in (a, b, c)]
+        paths = [Tensor(path, requires_grad=True) for path in (a, b, c)]
+        mean = Join(0.6).eval()(paths)
+        if mean.requires_grad:
+            (mean * mean).sum().backward()
         return {
-            "in_evaluation": Join(0.6).eval()(paths),
+            "in_evaluation": mean,
+            "grad_a": paths[0].grad,
+            "grad_c": paths[2].grad,
             "in_training_without_drops": Join(0.0).train()(paths),
             "two": Join(0.0)(paths[1:]),
             "one_whatever_the_probability": Join(1.0)(paths[:1]),
@@ -439,15 +445,17 @@ class PathsAreAveraged:
         mean = (a + b + c) / 3
         return {
             "in_evaluation": mean,
+            "grad_a": 2 * mean / 3,
+            "grad_c": 2 * mean / 3,
             "in_training_without_drops": mean,
             "two": (b + c) / 2,
             "one_whatever_the_probability": a,
         }
 
 
-@check("4.5", points=1)
+@check("4.5", points=1, repeat=True)
 class PathsAreDropped:
-    """Join in training: the mean of the paths that are left; each dropped with its probability, one always left"""
+    """Join in training: the mean of the paths that are left; each dropped by a draw of its own, one always left"""
 
     def inputs(rng):
         return {"passes": 2000, "drop_path": 0.4}
@@ -458,18 +466,22 @@ class PathsAreDropped:
         from minidl import tensor
 
         minidl.manual_seed(12)
-        paths = [tensor([value]) for value in (1.0, 100.0, 10000.0)]
+        paths = [tensor([[value, value]] * 2) for value in (1.0, 100.0, 10000.0)]
         some, all_dropped = Join(drop_path).train(), Join(1.0).train()
         return {
-            "means": [some(paths).item() for _ in range(passes)],
-            "where_all_are_dropped": [all_dropped(paths).item() for _ in range(passes // 4)],
+            "means": [some(paths).numpy() for _ in range(passes)],
+            "where_all_are_dropped": [all_dropped(paths).mean().item() for _ in range(passes // 4)],
         }
 
     def verify(outputs, passes, drop_path):
-        values = 1.0, 100.0, 10000.0
+        values, y = (1.0, 100.0, 10000.0), outputs["means"]
+        if y.shape != (passes, 2, 2):
+            return f"the shape is {y.shape[1:]}, where (2, 2) is expected"
+        if (y != y[:, :1, :1]).any():
+            return "a path is there in a part of the result and missing in another: draw once for the whole of it"
         sets = [[v for i, v in enumerate(values) if mask >> i & 1] for mask in range(8)]
         means = {round(sum(s) / len(s), 3): s for s in sets if s}
-        seen = [round(float(y), 3) for y in outputs["means"]]
+        seen = [round(float(mean), 3) for mean in y[:, 0, 0]]
         strange = [y for y in seen if min(abs(y - m) / m for m in means) > 1e-3]
         if strange:
             return (
@@ -483,6 +495,12 @@ class PathsAreDropped:
         if max(abs(share - right) for share in shares) > 0.06:
             text = ", ".join(f"{share:.0%}" for share in shares)
             return f"the three paths were there in {text} of the passes, where {right:.0%} is expected of each"
+        together = sum(len(chosen) == 3 for chosen in nearest) / passes
+        if abs(together - (1 - drop_path) ** 3) > 0.06:
+            return (
+                f"all three paths were there in {together:.0%} of the passes, where {(1 - drop_path) ** 3:.0%} is "
+                "expected: each path is dropped by a draw of its own, whatever becomes of the others"
+            )
         alone = [round(float(y)) for y in outputs["where_all_are_dropped"]]
         if strange := [y for y in alone if y not in (1, 100, 10000)]:
             return f"with drop_path 1 came {strange[0]}: where all would be dropped, one path is left, and one only"

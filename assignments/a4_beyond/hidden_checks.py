@@ -7,13 +7,14 @@ from minidl.course.checks import check
 
 @check("4.1", points=1)
 class PreActivationOfOddShapes:
-    """first units that add three channels, at stride 1 and 3, in evaluation; the shortcut's gradient"""
+    """first units that add three channels, at stride 1 and 3, in evaluation; the shortcut's gradient; float32"""
 
     def inputs(rng):
         return {"x": rng.standard_normal((2, 4, 7, 5)), "grad": rng.standard_normal((2, 7, 3, 2))}
 
     def call(x, grad):
         from architectures.preact_resnet import BasicUnit, BottleneckUnit
+        from minidl import Tensor
         from minidl.course.probes import filled, seen_by
 
         found = {}
@@ -27,6 +28,7 @@ class PreActivationOfOddShapes:
             found[name] = seen_by(filled(unit, seed).eval(), x)[0]
         shortcut = BasicUnit(4, 7, 3, first=True).shortcut
         found["shortcut"], found["grad_of_shortcut"] = seen_by(shortcut, x, grad)
+        found["shortcut_of_float32"] = shortcut(Tensor(x).float())
         return found
 
 
@@ -75,6 +77,7 @@ class OtherBranchesAndBlocks:
             parts = row[:3].reshape(1, 3, 1, 1), row[3:12].reshape(1, 1, 3, 3), row[12:16].reshape(4, 1, 1, 1)
             branches.append(tuple(Tensor(part.copy()) for part in parts))
         widths = [branch_width(c, 64, 16) for c in (1, 2, 3, 16, 200)] + [branch_width(32, 512, 128)]
+        widths += [branch_width(5, 64, 32), branch_width(32, 8, 12)]  # rounding a root gives 12; 1 and 2 are as near
         found = {
             "widths": widths,
             "five": grouped(Tensor(x), *merged(branches), 5),
@@ -87,7 +90,7 @@ class OtherBranchesAndBlocks:
 
 @check("4.4", points=1)
 class OtherSurvivals:
-    """other decays; an odd number of new channels; the gradient of a block that is left out"""
+    """other decays; an odd number of new channels, also at full size; the gradient of a block that is left out"""
 
     def inputs(rng):
         return {"x": rng.standard_normal((2, 3, 4, 6)), "grad": rng.standard_normal((2, 3, 4, 6)), "blocks": 5}
@@ -108,6 +111,8 @@ class OtherSurvivals:
             "y_in_evaluation": seen_by(left.eval(), x)[0],
             "shortcut": left.shortcut(Tensor(x)),
             "shortcut_of_equal_shapes": out.shortcut(Tensor(x)) * 2,
+            "shortcut_at_full_size": StochasticBlock(3, 5, 1, 0.5).shortcut(Tensor(x)),
+            "dtype_of_the_shortcut_of_float32": str(left.shortcut(Tensor(x).float()).numpy().dtype),
         }
 
     def verify(outputs, x, grad, blocks):
@@ -125,18 +130,21 @@ class OtherSurvivals:
 
     def expected(x, grad, blocks):
         means = x.reshape(2, 3, 2, 2, 3, 2).mean(axis=(3, 5))
+        halved = numpy.concatenate([means, numpy.zeros((2, 5, 2, 3))], axis=1)
         survival = [1 - i / blocks * 0.8 for i in range(1, blocks + 1)]
         return {
             "survival": survival,
             "survival_of_one": [0.3],
-            "shortcut": numpy.concatenate([means, numpy.zeros((2, 5, 2, 3))], axis=1),
+            "shortcut": halved,
             "shortcut_of_equal_shapes": 2 * x,
+            "shortcut_at_full_size": numpy.concatenate([x, numpy.zeros((2, 2, 4, 6))], axis=1),
+            "dtype_of_the_shortcut_of_float32": "float32",
         }
 
 
 @check("4.5", points=1)
 class OtherFractals:
-    """a fractal of one column, and one of four, in evaluation; in training, drops are made anew each time"""
+    """a fractal of one column, one of four, one with a strange join; in training, drops are made anew each time"""
 
     def inputs(rng):
         return {"x": rng.standard_normal((1, 2, 4, 3))}
@@ -144,8 +152,12 @@ class OtherFractals:
     def call(x):
         import minidl
         from architectures.fractalnet import Fractal, Join
-        from minidl import Tensor, tensor
+        from minidl import Tensor, nn, tensor
         from minidl.course.probes import filled
+
+        class Difference(nn.Module):
+            def forward(self, paths):
+                return paths[0] - paths[-1]
 
         found = {}
         for columns in (1, 4):
@@ -153,6 +165,9 @@ class OtherFractals:
             paths = fractal(Tensor(x))
             found |= {f"paths_of_{columns}": len(paths), f"deepest_of_{columns}": paths[-1]}
             found[f"first_of_{columns}"] = fractal(Tensor(x), 0)[0]
+        strange = filled(Fractal(3, 2, 3, 0.0, 0.2)).eval()
+        strange.join = Difference()
+        found["deepest_of_3_with_another_join"] = strange(Tensor(x))[-1]
         minidl.manual_seed(3)
         join, paths = Join(0.5).train(), [tensor([float(2**i)]) for i in range(6)]
         found["different_results_in_training"] = min(len({join(paths).item() for _ in range(200)}), 20)
@@ -162,7 +177,7 @@ class OtherFractals:
 
 @check("4.6", points=1)
 class OtherDenseLayers:
-    """layers of odd sizes in evaluation; dropout behind both convolutions, seeded; a transition of an odd image"""
+    """layers of odd sizes in evaluation; dropout behind each convolution, seeded; a transition of an odd image"""
 
     def inputs(rng):
         return {"x": rng.standard_normal((2, 5, 7, 3))}
@@ -174,8 +189,13 @@ class OtherDenseLayers:
         from minidl.course.probes import filled, seen_by
 
         layer = filled(BottleneckLayer(5, 2, 0.5), seed=2)
+        others = {"dense_dropped": DenseLayer(5, 3, 0.4), "transition_dropped": Transition(5, 4, 0.3)}
+        dropped = {}
+        for name, module in others.items():
+            minidl.manual_seed(29)
+            dropped[name] = seen_by(filled(module).train(), x)[0]
         minidl.manual_seed(23)
-        return {
+        return dropped | {
             "dense": seen_by(filled(DenseLayer(5, 1, 0.0)).eval(), x)[0],
             "dropped": seen_by(layer.train(), x)[0],
             "in_evaluation": seen_by(layer.eval(), x)[0],
@@ -205,7 +225,7 @@ class OtherFires:
 
 @check("4.8", points=1)
 class CostsOfNetworks:
-    """a residual net; a layer that runs twice; no hook is left, and the mode is what it was"""
+    """a residual net; a linear layer at every place; a layer that runs twice; hooks and mode are what they were"""
 
     def inputs(rng):
         return {"count": int(rng.integers(1, 4))}
@@ -238,6 +258,7 @@ class CostsOfNetworks:
         multiply_adds(model, image)
         return {
             "resnet20": multiply_adds(resnet20(), minidl.zeros(count, 3, 32, 32)),
+            "a_linear_layer_at_every_place": multiply_adds(nn.Linear(4, 3), image),
             "a_layer_that_runs_twice": once,
             "asked_again": again,
             "own_hooks_still_run": len(calls),
@@ -249,6 +270,7 @@ class CostsOfNetworks:
     def expected(count):
         return {
             "resnet20": 40_551_040,
+            "a_linear_layer_at_every_place": 2 * 5 * 3 * 4,
             "a_layer_that_runs_twice": 2 * 2 * 2 * 9 * 20,
             "asked_again": 2 * 2 * 2 * 9 * 20,
             "own_hooks_still_run": 4,

@@ -104,7 +104,7 @@ def lesson(verdicts: list[Verdict]) -> str:
     for verdict in verdicts:
         lines += textwrap.wrap(str(verdict), 118, initial_indent="* ", subsequent_indent="  ")
     answers = [verdict.answer for verdict in verdicts]
-    counts = f"At this scale {answers.count(SHOWS)} of {counted(len(answers), 'claim')} show"
+    counts = f"At this scale {answers.count(SHOWS)} of {counted(len(answers), 'claim')} show{'s' * (len(answers) == 1)}"
     others = [f"{answers.count(OPEN)} cannot be told from chance"] if OPEN in answers else []
     others += [f"of {answers.count(OPPOSITE)} the opposite shows"] if OPPOSITE in answers else []
     return "\n".join([*lines, ", ".join([counts, *others]) + ".", textwrap.fill(RULE, 118)])

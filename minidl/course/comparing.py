@@ -7,6 +7,9 @@ The rule, one for all checks: an element a is right where
 so each element is measured against itself, and those below a hundredth of the largest against that: they are often what
 is left where large numbers cancel, and have the rounding of those. (|a - e| <= atol is always right; it matters where
 everything expected is 0.)
+
+rtol is never below a few roundings of the expected dtype, in float32 1e-6: the same sum in another order is as right.
+Whole numbers must be the same: 36,479,195 in place of 36,479,194 parameters is one bias too many, and 3e-8 in rtol.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import numpy
 from minidl.diagnosis import diagnose
 
 ROUGH = 1e-5  # relative error: below it the formula may be right, and the numbers are not
+ROUNDINGS = 8  # that what is right may always have
 SMALL = 0.01  # of the largest element: smaller ones are measured against this
 
 
@@ -39,6 +43,10 @@ def difference(
     name: str, actual: numpy.ndarray | None, expected: numpy.ndarray, *, rtol: float, atol: float, **diagnosis: Any
 ) -> str | None:
     """None where `actual` is right; else what is wrong with it, in a few lines, with a hint where there is one."""
+    if expected.dtype.kind in "iub":
+        rtol = atol = 0.0
+    elif expected.dtype.kind == "f":
+        rtol = max(rtol, ROUNDINGS * float(numpy.finfo(expected.dtype).eps))
     hint = {"names": (name, "expected"), "rtol": max(rtol, 1e-9), **diagnosis}
     if actual is None:
         reason = (
@@ -50,7 +58,7 @@ def difference(
     if actual.shape != expected.shape:
         text = f"{name} has the wrong shape: {actual.shape} came back, {expected.shape} is expected"
         return _with_hint(text, actual, expected, hint)
-    if actual.ndim and (wrong := _wrong_dtype(actual, expected)):
+    if (actual.ndim or actual.dtype.kind == "c") and (wrong := _wrong_dtype(actual, expected)):
         text = f"{name} has the wrong dtype: {actual.dtype} came back, {expected.dtype} is expected"
         return _with_hint(text, actual, expected, hint) if "hint" not in wrong else f"{text}\n  {wrong}"
     errors = relative_errors(actual, expected, atol)
@@ -74,12 +82,14 @@ def difference(
 
 
 def _wrong_dtype(actual: numpy.ndarray, expected: numpy.ndarray) -> str:
-    """Empty where the dtypes agree in kind and, for floats, in width."""
+    """Empty where the dtypes agree in kind, as far as that matters, and, for floats, in width."""
     a, e = actual.dtype, expected.dtype
     if e.kind == "f" and a.kind == "f":
         if a.itemsize > e.itemsize:
             return f"hint: {a} came out of {e} inputs: a Python list, or an array made without dtype=x.dtype?"
         return "narrower" if a.itemsize < e.itemsize else ""
+    if a.kind == "c" and e.kind != "c":
+        return "hint: complex numbers came back: the root or the power of a negative number?"
     if e.kind == "f" and a.kind in "iub":
         return "hint: whole numbers came back where fractions can stand: was the array made with an integer dtype?"
     return ""

@@ -19,11 +19,14 @@ def read_plain(path: Path, most: int) -> bytes:
     if path.is_symlink():
         raise OSError(None, "it is a link to another place")
     descriptor = os.open(path, flags)
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(None, "it is no plain file")
-        data = file.read(most + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(most + 1)
+    finally:
+        os.close(descriptor)  # of a folder, too, which fdopen refuses and leaves open
     if len(data) > most:
         raise OSError(None, f"it has {max(status.st_size, len(data)):,} bytes; at most {most:,} are read")
     return data

@@ -11,7 +11,7 @@
     with minidl.debug.detect_anomaly():         stops where a NaN is born (minidl/anomaly.py)
     with minidl.debug.lint():                   warns of mistakes that raise no exception (lint.py)
 
-It is imported by its own name: `import minidl` alone does not load it.
+After `import minidl` it is there by this name, and loaded when it is first asked for.
 """
 
 from minidl.anomaly import AnomalyError, detect_anomaly

@@ -22,7 +22,9 @@ class Asking(Looking):
         Is the backward of this operation right? It runs again alone, in float64, and is compared with differences of
         its forward. If it is wrong: where, by how much, and the likely cause. SECONDS: how long that may take."""
         event, tape = self._here()
-        if event.kind in ("enter", "leave") or event.phase == "update":
+        if event.phase == "update":
+            raise ValueError("an update has no backward; `formula` and `l` have what it computes")
+        if event.kind in ("enter", "leave"):
             raise ValueError(f"{event.operation} is no operation: go into it with s")
         last = tape.of_call(event.call)[-1]  # what its backward made, where that has run
         self.message(str(check(last, seconds=float(arg or 5))))

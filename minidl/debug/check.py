@@ -21,7 +21,7 @@ from typing import Any
 import numpy
 
 from minidl import autograd
-from minidl.backend import array_module
+from minidl.backend import array_module, on_device_of
 from minidl.debug.alone import Alone, in_double, unobserved
 from minidl.debug.tape import Event, Tape, Value
 from minidl.elementwise import sum_to_shape
@@ -75,7 +75,14 @@ def check(
     node, recorded = _found(what, tape)
     if inputs is None:
         inputs = kept_arrays(node.name(), recorded.inputs if recorded else None)
-    alone = Alone(node, inputs, node.options if options is None else options)
+    with on_device_of([x.data if isinstance(x, Tensor) else x for x in inputs]):
+        alone = Alone(node, inputs, node.options if options is None else options)
+        return _checked(alone, node, recorded, grad_outputs, seconds)
+
+
+def _checked(
+    alone: Alone, node: Function, recorded: Event | None, grad_outputs: Sequence[Any] | None, seconds: float
+) -> Check:
     _require_finite(alone)
     title = f"{node.name()}, alone and in float64"
     once = _seconds(alone)

@@ -11,13 +11,14 @@ from typing import Any
 import numpy
 
 from minidl.backend import CPU, float64, transfer
-from minidl.debug.lines import kind, tensor_line, title
+from minidl.debug.lines import kind, tensor_lines, title
 from minidl.debug.tape import Event, Tape, Value
+from minidl.errors import explain
 
 TRANSFER = "Transfer"  # the operation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Difference:
     """The first event where two tapes part, on each of them (None where that tape has ended), and how."""
 
@@ -27,14 +28,14 @@ class Difference:
     left_tape: Tape
     right_tape: Tape
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         lines = [f"the runs part here: {self.reason}"]
         for side, event, tape in (("this", self.left, self.left_tape), ("that", self.right, self.right_tape)):
             if event is None:
                 lines.append(f"{side}: it has ended")
                 continue
             lines.append(f"{side}: [{event.number}] {title(event, tape)}")
-            lines += [f"      {tensor_line(name, value)}" for name, value in _compared(event, tape).items()]
+            lines += [f"      {line}" for line in tensor_lines(_compared(event, tape))]
             if event.source is not None:
                 lines.append(f"    > {event.source.name}  {event.source.text}")
         return "\n".join(lines)
@@ -46,8 +47,11 @@ def diff(left: Tape, right: Tape, rtol: float = 1e-4, atol: float = 1e-6) -> Dif
     They part where another operation runs, in another module or on another shape, and where a tensor that comes in
     from outside or is made differs by more than atol + rtol * its largest absolute value. Tensors that were not kept
     are compared by their statistics; with record="meta" there is nothing to compare but the shapes. Transfers to a GPU
-    and back are passed over: a run on the host has none.
+    and back are passed over: a run on the host has none. TypeError for what is no tape.
     """
+    for tape in (left, right):
+        if not isinstance(tape, Tape):
+            raise TypeError(explain("diff", "expected two tapes", {"got": tape}, help="trace(fn) makes one"))
     for mine, theirs in zip_longest(_on_one_device(left), _on_one_device(right)):
         reason = _reason(mine, theirs, left, right, rtol, atol)
         if reason:

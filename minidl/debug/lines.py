@@ -93,7 +93,10 @@ def title(event: Event, tape: Tape) -> str:
     elif event.phase == "update" and event.parameter:
         what += f" of {event.parameter}"
     model = type(tape.model).__name__ if tape.model is not None else ""
-    inside = event.path or (model if model and event.level and event.phase != "update" else "")
+    outermost = event
+    while outermost.within is not None:
+        outermost = tape[outermost.within]
+    inside = event.path or (model if model and outermost.level and event.phase != "update" else "")
     if event.kind in ("enter", "leave") and event.phase == "forward" and event.path not in ("", what):
         return f"{event.phase:8}  {event.kind} {event.path} ({what})"
     if event.kind in ("enter", "leave"):

@@ -21,11 +21,15 @@ from __future__ import annotations
 
 import threading
 import warnings
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from minidl.backend import is_array, on_device_of
 from minidl.debug.lint_rules import RULES, Finding, Run
 from minidl.events import Observer, observers
+from minidl.optim import Optimizer
 from minidl.source import user_stack, users_line
+from minidl.tensor import Tensor
 
 
 class LintWarning(UserWarning):
@@ -108,5 +112,19 @@ class _Watch(Observer):
 
     def _tell(self, moment: str, event: tuple) -> None:
         if threading.get_ident() == self.thread:
-            for rule in self.rules:
-                getattr(rule, moment)(*event)
+            with on_device_of(_arrays(event)):
+                for rule in self.rules:
+                    getattr(rule, moment)(*event)
+
+
+def _arrays(event: Iterable) -> Iterator[Any]:
+    """The arrays that an event is about."""
+    for item in event:
+        if isinstance(item, (tuple, list)):
+            yield from _arrays(item)
+        elif isinstance(item, Tensor):
+            yield item.data
+        elif isinstance(item, Optimizer):
+            yield from _arrays(param for group in item.param_groups for param in group["params"])
+        elif is_array(item):
+            yield item

@@ -37,14 +37,18 @@ class Run:
     def __init__(self, report: Callable[[Finding], None]):
         self.report = report
         self.modules: list[Any] = []  # that run, the innermost last
-        self._roots: dict[Any, None] = {}  # those with parameters that were called from outside of modules, in order
+        # Those with parameters that were called from outside of modules, in order, with "" before the names of their
+        # parameters; and with their class there, those that were called in a model without being parts of it.
+        self._roots: dict[Any, str] = {}
         self._names: dict[Any, str] = {}  # of all modules in the outermost one
 
     def enter(self, module: Any) -> None:
         if not self.modules:
             self._names = {below: name for name, below in module.named_modules()}
             if next(module.parameters(), None) is not None:  # not a loss, of which there may be a new one in each step
-                self._roots[module] = None
+                self._roots.setdefault(module, "")
+        elif module not in self._names and module not in self._roots and next(module.parameters(), None) is not None:
+            self._roots[module] = type(module).__name__
         self.modules.append(module)
 
     def leave(self) -> None:
@@ -59,8 +63,13 @@ class Run:
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """Those of all modules that have run, by their dotted names."""
-        for root in self._roots:
-            yield from root.named_parameters()
+        for root, prefix in self._roots.items():
+            yield from root.named_parameters(prefix)
+
+    def is_strayed(self, parameter: Tensor) -> bool:
+        """True for a parameter that is in no model, but in a module that runs in one."""
+        models = [root for root, prefix in self._roots.items() if not prefix]
+        return not any(parameter is each for model in models for each in model.parameters())
 
     def name_of(self, parameter: Tensor) -> str:
         """The dotted name of a parameter, or its shape."""
@@ -259,12 +268,13 @@ class NotInOptimizer(Rule):
         if missed:
             names = [name for name, _ in missed.values()]
             listed = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-            self.find(
-                tuple(missed),
-                f"gradients arrive at {listed}, but no optimizer changes them",
+            help = (
                 "make the optimizer after the model is complete, from model.parameters(); what is not to be learnt: "
-                "requires_grad_(False)",
+                "requires_grad_(False)"
             )
+            if any(self.run.is_strayed(parameter) for _, parameter in missed.values()):
+                help = "a model does not find the layers in a plain list or dict: nn.ModuleList, nn.ModuleDict"
+            self.find(tuple(missed), f"gradients arrive at {listed}, but no optimizer changes them", help)
             for _, parameter in missed.values():
                 self.waiting.discard(parameter)
 
@@ -278,6 +288,7 @@ class BroadcastLoss(Rule):
 
     LOSSES = ("MSELoss", "L1Loss", "SmoothL1Loss", "KLDiv")
     PAIRS = ("Sub", "Div", "Mul")
+    CHOOSING = ("Amax", "Amin", "Max", "Min")  # the nearest of all targets: there all pairs are meant
     DEEPEST = 8  # operations between the pair and the single number
 
     def __init__(self, run: Run):
@@ -303,7 +314,13 @@ class BroadcastLoss(Rule):
         """Were one of the pairs' numbers added up here?"""
         level = {node}
         for _ in range(self.DEEPEST):
-            level = {below for above in level for below, _ in above.next_functions if below is not None}
+            level = {
+                below
+                for above in level
+                if above.name() not in self.CHOOSING
+                for below, _ in above.next_functions
+                if below is not None
+            }
             for below in level & set(self.pairs):
                 self._say(*self.pairs.pop(below))
 

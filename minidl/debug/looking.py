@@ -55,10 +55,10 @@ class Looking(pdb.Pdb):
         return self.session
 
     def _here(self) -> tuple[Event, Tape]:
-        event = self.event
+        event, tape = self.event, self._session().tape
         if event is None:
             raise ValueError("this is a line of Python, no event; `event` goes on to the next one, rs to the last")
-        return event, self._session().tape
+        return event, tape
 
     # ------------------------------------------------------------------------------------------------ Python, names
 
@@ -124,12 +124,24 @@ class Looking(pdb.Pdb):
             self.error(self.words_of(error))
             raise
 
+    def _getval_except(self, arg: str, frame: Any = None) -> Any:
+        """For `display`: in words where it is a tensor, for pdb then asks whether it is still equal to what it was."""
+        if frame is not None or not self.at_event:
+            value = super()._getval_except(arg, frame)  # type: ignore[misc]
+        else:
+            try:
+                value = self.evaluate(arg)
+            except Exception as error:
+                return _Words(f"** raised {self.words_of(error)} **")
+        return _Words(repr(value)) if isinstance(value, Tensor) or is_array(value) else value
+
     def words_of(self, error: BaseException) -> str:
         """One line about an error, and its help; of a name that there is not, those of the tensors that there are."""
         words, event = words_of(error), self.event
         if isinstance(error, NameError) and event is not None and event.values:
             name = error.name or ""
-            near = get_close_matches(name, event.values, 1)
+            near = [other for other in event.values if name and other.startswith(name)]  # y, of y0 and y1
+            near = near or get_close_matches(name, event.values, 1)
             if event.phase == "forward" and name in ("gy", *(f"g{given}" for given in event.names)):
                 words += "; backward brings gradients: unt phase:bwd"
             else:
@@ -283,6 +295,8 @@ class Looking(pdb.Pdb):
     def do_diff(self, arg: str) -> None:
         """diff TAPE
         The first event where this run and another (a Tape, or a Stepper's) part."""
+        if not arg:
+            raise ValueError("with which run? diff TAPE; minidl.debug.trace(fn) makes one")
         other = self.evaluate(arg)
         other = getattr(other, "tape", other)
         if not isinstance(other, Tape):
@@ -318,6 +332,12 @@ class Looking(pdb.Pdb):
             raise ValueError("the input of the network was not kept: the tape is over its budget of memory")
         path.write_text(graph(tape.model, Tensor(called.inputs[0].array.copy())).to_svg(), encoding="utf-8")
         self.message(f"picture: {path}")
+
+
+class _Words(str):
+    """Words that stand without quotation marks."""
+
+    __repr__ = str.__str__
 
 
 def _read_only(array: Any) -> Any:

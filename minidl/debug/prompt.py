@@ -226,6 +226,33 @@ class Pdb(Asking):
         self._lines_begin = self.stack[-1][0]
         return 1
 
+    def do_up(self, arg: str) -> None:
+        """u(p) [N]
+        At an event: to the line of yours that called this one, over minidl's own. At a line: pdb's, to any caller."""
+        if not self.at_event:
+            super().do_up(arg)
+            return
+        self._to_users_frame(_count(arg), range(self.curindex - 1, -1, -1), "this is the outermost of your lines")
+
+    def do_down(self, arg: str) -> None:
+        """d(own) [N]
+        Back from where `up` came."""
+        if not self.at_event:
+            super().do_down(arg)
+            return
+        self._to_users_frame(
+            _count(arg), range(self.curindex + 1, len(self.stack)), "this is the innermost of your lines"
+        )
+
+    do_u, do_d = do_up, do_down
+
+    def _to_users_frame(self, count: int, indices: range, none: str) -> None:
+        """The frame number `count` of the user's among these, or the last of them."""
+        users = [i for i in indices if is_users(self.stack[i][0].f_code.co_filename)]
+        if not users:
+            raise ValueError(none)
+        self._select_frame(users[min(count, len(users)) - 1])  # type: ignore[attr-defined]
+
     def begin_lines(self) -> None:
         """The stop is left: if `line` was the command, look at each line from here on."""
         if self._lines_begin is not None:

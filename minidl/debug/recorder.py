@@ -36,8 +36,9 @@ def trace(fn: Callable[[], Any], model: Module | None = None, record: str = "ful
     record      "meta", "stats" or "full", budget: see Tape
 
     An exception of `fn` passes through, and has the tape of what happened before it as its attribute `tape`.
-    ValueError: there is no such record.
+    ValueError: there is no such record. TypeError: `fn` is no function, `model` no module.
     """
+    require_function("trace", fn)
     recorder = Recorder(model, record, budget)
     recorder.bottom = trace.__code__
     with observing(recorder):
@@ -90,6 +91,8 @@ class Recorder(Observer):
     def __init__(self, model: Module | None = None, record: str = "full", budget: int = 1 << 30):
         if record not in RECORDS:
             raise ValueError(explain("trace", f"there is no record {record!r}", help='"meta", "stats" or "full"'))
+        if model is not None and not isinstance(model, Module):
+            raise TypeError(explain("minidl.debug", "the model is a module, or is left out", {"got": model}))
         self.tape = Tape(record, budget)
         self.thread = threading.get_ident()
         self.away = 0.0  # seconds that somebody looked at the computation instead of going on with it
@@ -400,6 +403,13 @@ class Recorder(Observer):
         self.happened(event)
         if opens:
             self._running[-1].start = time.perf_counter() - self.away
+
+
+def require_function(name: str, fn: Any) -> None:
+    """TypeError for what has run already: trace(loss.backward()) for trace(loss.backward)."""
+    if not callable(fn):
+        help = f"{name}(lambda: loss_fn(model(x), labels).backward())"
+        raise TypeError(explain(name, "expected a function, which is called here", {"got": fn}, help=help))
 
 
 @cache

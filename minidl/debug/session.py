@@ -167,6 +167,7 @@ class Session(Recorder):
             seen = {event.path for event in self.tape} | {event.parameter for event in self.tape}
             spec.check_names("mod", seen | {name for name, _ in model.named_modules()})
             spec.check_names("param", seen | {name for name, _ in model.named_parameters()})
+        spec.check_files({source.file for event in self.tape for source in event.stack})
         return spec
 
     def until(self, spec: Spec) -> Wanted:

@@ -15,12 +15,14 @@ the stop (event, x, y, gy, gx, ...).
 
 from __future__ import annotations
 
+import linecache
 import operator
 import re
+import sys
 from collections.abc import Callable, Collection, Iterator
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from minidl import autograd
@@ -49,6 +51,8 @@ class Spec:
     def __init__(self, text: str):
         self.text = " ".join(text.split())
         where, self.expression = _split_condition(self.text)
+        if self.text.endswith(" if"):
+            raise SpecError(f"nothing stands after {self.text!r}; for example {self.text} event.number > 9")
         if not where:
             raise SpecError(f"a SPEC is one of {FORMS}")
         self.condition = None
@@ -78,6 +82,22 @@ class Spec:
                 near = get_close_matches(pattern, names, 1, cutoff=0.4)
                 hint = f"; did you mean {key}:{near[0]}?" if near else ""
                 raise SpecError(f"there is no {KINDS[key]} {pattern!r} in the model{hint}")
+
+    def check_files(self, seen: Collection[str]) -> None:
+        """SpecError where it is about a line of a file that was neither seen nor loaded, nor can be imported."""
+        for word in self._words:
+            file, line = _file_and_line(word)
+            if not line:
+                continue
+            loaded = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
+            files = {*seen, *loaded, *linecache.cache}
+            wanted = PurePath(file).parts
+            if any(PurePath(each).parts[-len(wanted) :] == wanted for each in files):
+                continue
+            if not any(Path(folder, file).is_file() for folder in ("", *sys.path)):
+                near = get_close_matches(PurePath(file).name, {PurePath(each).name for each in seen or files}, 1)
+                hint = f"; did you mean {near[0]}:{line}?" if near else ""
+                raise SpecError(f"there is no file {file!r} here{hint}")
 
     def __repr__(self) -> str:
         return f"Spec({self.text!r})"
@@ -109,13 +129,20 @@ def _term(word: str) -> tuple[Test, bool]:
         return _shape(rest), False
     if key == "param" and colon:
         return _parameter(rest), False
-    file, colon, line = word.rpartition(":")
-    if line.isdecimal() and (file.endswith(".py") or file.startswith("<")):
-        return _line(file, int(line)), True
+    file, line = _file_and_line(word)
+    if line:
+        return _line(file, line), True
     near = get_close_matches(key, ["op", "mod", "phase", "nan", "inf", "zero", "shape", "grad", "param"], 1)
     operation = _like_an_operation(word)
     hint = f"did you mean {_example(near[0])}? " if near else f"did you mean {operation}? " if operation else ""
     raise SpecError(f"{word!r} is no SPEC; {hint}there are {FORMS}")
+
+
+def _file_and_line(word: str) -> tuple[str, int]:
+    """train.py:42 in two; ("", 0) for what is none."""
+    file, _, line = word.rpartition(":")
+    is_line = line.isdecimal() and (file.endswith(".py") or file.startswith("<"))
+    return (file, int(line)) if is_line else ("", 0)
 
 
 def _example(key: str) -> str:

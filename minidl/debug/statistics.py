@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy
 
-from minidl.backend import array_module, float64, on_cpu
+from minidl.backend import CPU, array_module, float64, on_cpu, on_device_of, transfer
 from minidl.parallel import parallel_map, slices
 
 BINS = 32
@@ -61,10 +61,10 @@ class Statistics:
 
 def statistics(array: Any) -> Statistics:
     """The Statistics of a NumPy or CuPy array of any dtype; bools count as 0 and 1."""
-    flat = array.ravel(order="K")
-    if flat.dtype.kind != "f":
-        flat = flat.astype(float64)
-    with numpy.errstate(all="ignore"):
+    with on_device_of((array,)), numpy.errstate(all="ignore"):
+        flat = array.ravel(order="K")
+        if flat.dtype.kind != "f":
+            flat = flat.astype(float64)
         low, high, total, squares, zeros = _sums(flat)
         nans = infs = 0
         finite = flat
@@ -82,7 +82,7 @@ def statistics(array: Any) -> Statistics:
             wide = finite.astype(float64)
             mean, variance = float(wide.mean()), float(wide.var())
         step = finite.size // SAMPLE | 1  # odd: an even one may meet the same column of each image
-        sample = finite[::step].copy()
+        sample = transfer(finite[::step].copy(), CPU)  # which keeps the array alive no longer
         return Statistics(flat.size, low, high, mean, math.sqrt(variance), zeros, nans, infs, sample)
 
 
@@ -124,4 +124,4 @@ def _histogram(sample: Any, low: float, high: float) -> tuple[int, ...]:
         numbers = ((wide - low) * (BINS / (high - low))).astype(int).clip(0, BINS - 1)
     else:
         numbers = (wide * 0).astype(int) + BINS // 2  # all alike: in the middle
-    return tuple(int(count) for count in array_module(sample).bincount(numbers, minlength=BINS))
+    return tuple(int(count) for count in numpy.bincount(numbers, minlength=BINS))

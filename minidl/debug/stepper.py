@@ -18,6 +18,7 @@ from typing import Any
 
 from minidl.debug.lines import stop_lines
 from minidl.debug.page import frame
+from minidl.debug.recorder import require_function
 from minidl.debug.session import Session, anything, end_of_module, nothing, same_level
 from minidl.debug.tape import Event, Tape, Value
 from minidl.events import observing
@@ -100,6 +101,7 @@ class Stepper:
     """
 
     def __init__(self, fn: Callable[[], Any], model: Module | None = None, record: str = "full", budget: int = 1 << 30):
+        require_function("Stepper", fn)
         self._run = _Run(fn, model, record, budget)
         context = contextvars.copy_context()  # numpy.errstate, say
         self._thread = threading.Thread(target=context.run, args=(self._run.run,), name="minidl.Stepper", daemon=True)
@@ -197,6 +199,9 @@ class Stepper:
 
     def __exit__(self, *exception: Any) -> None:
         self.close()
+
+    def __repr__(self) -> str:
+        return f"<Stepper at {self.current or 'nothing yet'}>"
 
     def __str__(self) -> str:
         """What the prompt shows at a stop."""

@@ -12,12 +12,13 @@ as long as nobody writes into it; a change in place makes a new Value, and the o
 from __future__ import annotations
 
 import weakref
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from minidl import memory
-from minidl.backend import array_module, device_of
+from minidl.backend import array_module, copied, device_of
 from minidl.debug.statistics import Statistics, statistics
 from minidl.function import Function
 from minidl.source import Source, users_line
@@ -202,6 +203,10 @@ class Tape:
     def __getitem__(self, number: int) -> Event:
         return self.events[number]
 
+    def __repr__(self) -> str:
+        counts = Counter(event.phase for event in self.events)
+        return f"<Tape: {', '.join(f'{count} events {phase}' for phase, count in counts.items()) or 'no events'}>"
+
     def of_call(self, call: int) -> list[Event]:
         """The events of one call of an operation, or of a module."""
         return [self.events[number] for number in self._calls.get(call, ())]
@@ -292,6 +297,6 @@ class Tape:
         for value in touched:
             old = value._array
             if id(old) not in copies:
-                copies[id(old)] = old, old.copy()  # the old one is held: its id() is not given away meanwhile
+                copies[id(old)] = old, copied(old)  # the old one is held: its id() is not given away meanwhile
             value._array = copies[id(old)][1]
             self._keep(value, value._array, counts=True)

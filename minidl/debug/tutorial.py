@@ -76,11 +76,18 @@ class Guide(Pdb):
         self._tell()
 
     def postcmd(self, stop: Any, line: str) -> Any:
-        if self.lesson < len(LESSONS) and " ".join(line.split()) == LESSONS[self.lesson].command:
+        if self.lesson < len(LESSONS) and self._is(line, LESSONS[self.lesson].command):
             self.lesson += 1
         if not stop:
             self._tell()
         return super().postcmd(stop, line)
+
+    def _is(self, line: str, command: str) -> bool:
+        """Does the line say the same as the command? `step` is `s`."""
+        (first, *rest), (wanted, *others) = line.split() or [""], command.split()
+        method = getattr(type(self), f"do_{wanted}", None)
+        is_same = first == wanted or (method is not None and getattr(type(self), f"do_{first}", None) is method)
+        return is_same and rest == others
 
     def _tell(self) -> None:
         if self._told == self.lesson or self.lesson >= len(LESSONS):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import bdb
+import os
+import pdb
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any
 
 from minidl import events
@@ -61,11 +63,12 @@ class Watch(Session):
             raise
         except BaseException as error:
             self._over()
+            if self.detached:
+                raise
             self.prompt.message("")
             for line in exception_lines(error):
                 self.prompt.message(line)
-            if not self.detached:
-                self.prompt.stop_after(error.__traceback__, "rs goes back over what happened; c and q leave")
+            self.prompt.stop_after(error.__traceback__, "rs goes back over what happened; c and q leave")
             _keep_users_lines(error.__traceback__)
             raise
         else:
@@ -106,12 +109,29 @@ active: list[Watch] = []  # the sessions that are under way, the innermost last
 def step(model: Module | None = None, budget: int = 1 << 30, prompt: type[Pdb] = Pdb) -> Iterator[None]:
     """Inside, the prompt comes before the first operation, and goes on as it is told. `h` has its commands.
 
-    model, budget: as for `trace`.
+    model, budget: as for `trace`. A `breakpoint()` inside, also in a backward, comes to the same prompt, unless the
+    user, an IDE or pytest has made it their own.
     """
     session = Watch(model, budget, prompt)
     session.wanted = lambda event: event.kind == "before"
-    with session.watching():
-        yield
+    hook_before = sys.breakpointhook
+    if hook_before is sys.__breakpointhook__ and not os.environ.get("PYTHONBREAKPOINT"):
+        sys.breakpointhook = _breakpoint
+    try:
+        with session.watching():
+            yield
+    finally:
+        if sys.breakpointhook is _breakpoint:
+            sys.breakpointhook = hook_before
+
+
+def _breakpoint(*arguments: Any, **options: Any) -> None:
+    """What `breakpoint()` calls inside of `step`."""
+    frame = sys._getframe().f_back
+    if active and not active[-1].detached and active[-1].thread == threading.get_ident():
+        _stop_at(frame)
+    else:
+        pdb.Pdb().set_trace(frame)
 
 
 def set_trace() -> None:
@@ -125,6 +145,10 @@ def set_trace() -> None:
         session.wanted, session.is_lasting = nothing, False
         active.append(session)
         events.observers.append(session)
+    _stop_at(frame)
+
+
+def _stop_at(frame: FrameType | None) -> None:
     active[-1].prompt.users_lines_only = False
     active[-1].prompt.set_trace(frame)
 

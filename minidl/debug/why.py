@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy
 
-from minidl.backend import float64, transfer
+from minidl.backend import float64, on_device_of, transfer
 from minidl.debug.check import kept_arrays
 from minidl.debug.sums import PRODUCTS, Call, Index, broadcast_index, summands_of
 from minidl.debug.tape import Event, Tape, Value
@@ -48,7 +48,7 @@ def why(what: Value | Tensor, index: Any, tape: Tape, *, gradient: bool = False,
     TypeError for anything but a Value or Tensor and ints, IndexError outside the shape.
     """
     value = _on_tape(what, tape)
-    with numpy.errstate(all="ignore"):  # of nan and infinities there was a warning when they came up
+    with on_device_of((value.array,)), numpy.errstate(all="ignore"):  # it warned when nan and infinity came up
         return _why(value, _place(value.shape, index), tape, gradient, limit)
 
 

@@ -5,9 +5,10 @@ Starting one of CuPy's functions costs twice as much as a kernel of launch.py, w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from minidl.backend import empty_like
+from minidl.backend import empty, empty_like
 from minidl.gpu.launch import c_name, per_element
 from minidl.gpu.layout import arranged_like, without_gaps
 
@@ -17,28 +18,36 @@ def alike(a: Any, b: Any) -> bool:
     return type(a) is type(b) and a.shape == b.shape and a.dtype is b.dtype and a.dtype.kind == "f"
 
 
-def binary(name: str, a: Any, b: Any) -> Any:
+def binary(name: str, a: Any, b: Any, out: Any = None) -> Any:
     """a + b ("add") or a b ("multiply"), for two arrays that are `alike`."""
-    a = without_gaps(a)
-    b, y = arranged_like(b, a), empty_like(a)
+    (a, b), y = _in_one_order(a, b, out=out)
     per_element("elementwise." + name, y.size, (a, b, y), y.size, Mask="bool")
     return y
 
 
 def positive_part(x: Any, out: Any) -> Any:
-    """max(x, 0), into `out` where that is not None: x itself."""
-    y = empty_like(without_gaps(x)) if out is None else out
-    per_element("elementwise.positive_part", y.size, (arranged_like(x, y), y), y.size, Mask="bool")
+    """max(x, 0)"""
+    (x,), y = _in_one_order(x, out=out)
+    per_element("elementwise.positive_part", y.size, (x, y), y.size, Mask="bool")
     return y
 
 
 def masked(gradient: Any, mask: Any) -> Any:
     """`gradient` where `mask`, of its shape, is not 0; elsewhere 0, also where the gradient is infinite."""
-    mask = without_gaps(mask)
-    gradient = arranged_like(gradient, mask)
-    y = empty_like(gradient)
+    (mask, gradient), y = _in_one_order(mask, gradient)
     per_element("elementwise.masked", y.size, (gradient, mask, y), y.size, Mask=c_name(mask.dtype))
     return y
+
+
+def _in_one_order(*arrays: Any, out: Any = None) -> tuple[Sequence, Any]:
+    """The arrays as they lie in memory in one order, and one for the result, of the dtype of the last.
+
+    That is `out` where it is not None: without gaps, and perhaps one of them. The order is that of `out`, or the first.
+    """
+    if out is None and all(array.flags.c_contiguous for array in arrays):
+        return arrays, empty(arrays[-1], arrays[0].shape)
+    y = empty_like(without_gaps(arrays[0]), dtype=arrays[-1].dtype) if out is None else out
+    return [arranged_like(array, y) for array in arrays], y
 
 
 def sgd_step(p: Any, gradient: Any, velocity: Any, fresh: float, group: dict[str, Any]) -> bool:

@@ -54,7 +54,8 @@ function statistics(tensor) {
   if (tensor.histogram) {
     root.append(histogram(tensor.histogram), element("div", { className: "axis", "aria-hidden": "true" }, element("span", {}, number(stats.low)), element("span", {}, number(stats.high))));
   }
-  if (tensor.value === undefined) {
+  if (tensor.labels) list.append(row("values", tensor.labels.join("\u2002")));
+  else if (tensor.value === undefined) {
     list.append(row("mean", number(stats.mean)), row("std", number(stats.std)), row("least", number(stats.low)), row("most", number(stats.high)), row("zeros", percent(stats.zero)));
   }
   if (stats.nan) list.append(row("NaN", stats.nan.toLocaleString("en"), "bad"));

@@ -51,6 +51,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from minidl import ops
+from minidl.backend import transfer
 from minidl.debug.page.network import Network, network, operations
 from minidl.debug.page.pictures import Pictures
 from minidl.debug.page.words import formula, settings
@@ -171,7 +172,8 @@ class _Document:
             self.notes[self.same.get(arrived, arrived)] = f"goes to {event.parameter}.grad"
         if arrived in self.kernels:
             self.kernels.add(total)
-        if arrived.array is not None and total.array is not None and bool((arrived.array == total.array).all()):
+        arrays = [transfer(value.array, "cpu") for value in (arrived, total) if value.array is not None]
+        if len(arrays) == 2 and bool((arrays[0] == arrays[1]).all()):
             self.same[total] = self.same.get(arrived, arrived)
 
     def updates(self) -> None:

@@ -14,6 +14,7 @@ class Graph {
     this.focused = null;
     place.addEventListener("keydown", (event) => this.key(event));
     place.addEventListener("click", (event) => this.click(event));
+    addEventListener("resize", () => this.draw());
     place.addEventListener("focusin", (event) => (this.focused = event.target.id));
     this.inner = graph.frames.map((frame, id) => ({
       frames: graph.frames.flatMap((each, i) => (each.parent === id ? [i] : [])),
@@ -110,7 +111,11 @@ class Graph {
     const svg = svgElement("svg", { viewBox: `${left} ${-EDGE} ${width} ${y(graph.height) + 2 * EDGE}`, role: "tree", "aria-label": "Modules and operations" });
     this.widest = Math.max(this.widest ?? 0, width * 0.8); // the place grows with it, as far as it may, and stays so
     document.body.style.setProperty("--graph", `calc(${this.widest.toFixed()}px + 1.8rem)`);
-    svg.style.width = `max(${(width * 0.8).toFixed()}px, min(100%, ${(width / 12).toFixed(2)}rem))`;
+    // Somewhat smaller where all of it can be seen at once then.
+    const rem = parseFloat(getComputedStyle(document.documentElement).fontSize), wide = (width / 12) * rem;
+    const whole = ((this.place.clientHeight - 1.5 * rem) * width) / (y(graph.height) + 2 * EDGE);
+    const fits = whole > 0.72 * Math.min(wide, this.place.clientWidth - 1.2 * rem) ? Math.min(whole, wide) : wide;
+    svg.style.width = `max(${(width * 0.8).toFixed()}px, min(100%, ${fits.toFixed()}px))`;
     const level = (parent, depth) => [
       ...graph.lines.filter((line) => line.parent === parent).map((line) => this.line(line, y)),
       ...graph.order.filter(({ frame, box }) => (frame !== undefined ? graph.frames[frame] : graph.boxes[box]).parent === parent)
@@ -188,10 +193,12 @@ class Graph {
     }
     const lit = this.lit?.has(line) ? ` lit ${this.phase}` : "";
     const group = svgElement("g", { class: `edge${lit}`, "aria-hidden": "true" }, svgElement("path", { d: path, class: "line" }));
-    if (line.arrow) {
-      const [[px, py], [x, yEnd]] = points.slice(-2);
+    const isBack = lit && this.phase === "backward"; // gradients go against the arrow
+    if (line.arrow || isBack) {
+      const [[px, py], [x, yEnd]] = isBack ? points.slice(0, 2).reverse() : points.slice(-2);
       const level = py === yEnd && px !== x, sign = Math.sign(x - px);
-      group.append(svgElement("path", { class: "arrow", d: level ? `M${x} ${yEnd}l${-7 * sign} -4v8z` : `M${x} ${yEnd}l-4 -7h8z` }));
+      const down = isBack ? -1 : 1;
+      group.append(svgElement("path", { class: "arrow", d: level ? `M${x} ${yEnd}l${-7 * sign} -4v8z` : `M${x} ${yEnd}l-4 ${-7 * down}h8z` }));
     }
     return group;
   }

@@ -26,6 +26,7 @@ from minidl.debug.statistics import Statistics
 from minidl.debug.tape import Value
 
 IMAGES = 4  # of a batch
+LABELS = 32  # numbers that are written out
 ROOM_EXACT = 8 << 20  # bytes for all exact tensors together, before base64 makes them a third larger
 ROOM_UPDATES = 3 << 20  # bytes for what updates are computed from
 ROOM = 4 << 20  # bytes for all the others
@@ -89,7 +90,7 @@ class Pictures:
         return math.prod((min(value.shape[0], images), *value.shape[1:]) if is_batch else value.shape)
 
     def of(self, value: Value) -> dict[str, Any]:
-        """stats, histogram, and value or data or left_out."""
+        """stats, histogram, and value or data or left_out; labels, where they are a few whole numbers in a row."""
         found = value.statistics
         result: dict[str, Any] = {"stats": _stats(found), "histogram": _histogram(found)}
         if value.array is None:
@@ -99,6 +100,8 @@ class Pictures:
             return result | {"value": _finite(float(array.reshape(())))}
         if array.size == 0 or array.ndim > 4:
             return result | {"data": None, "left_out": "No picture: the tensor is empty, or has more than four axes."}
+        if _are_labels(array):
+            result["labels"] = array.tolist()
         return result | {"data": self._data(value, array)}
 
     def _data(self, value: Value, array: numpy.ndarray) -> dict[str, Any]:
@@ -119,7 +122,7 @@ class Pictures:
                 array, every = _thinned(array, ROWS, COLUMNS)
         numbers = numpy.asarray(array, numpy.float32)
         scale = _scale(numbers)
-        exact = self.is_precise(value)
+        exact = self.is_precise(value) or _are_labels(array[0])
         stored = numbers.astype("<f4") if exact else _as_bytes(numbers, scale)
         return {
             "kind": kind,
@@ -129,6 +132,11 @@ class Pictures:
             "scale": scale,
             "base64": base64.b64encode(numpy.ascontiguousarray(stored).tobytes()).decode("ascii"),
         }
+
+
+def _are_labels(array: numpy.ndarray) -> bool:
+    """Whole numbers to be read, of which no mean is of interest."""
+    return array.ndim == 1 and array.size <= LABELS and array.dtype.kind in "iu"
 
 
 def _thinned(array: numpy.ndarray, rows: int, columns: int) -> tuple[numpy.ndarray, tuple[int, int]]:
