@@ -84,7 +84,9 @@ def grade(arguments: argparse.Namespace) -> int:
                 _note(note)
             assert grader.seed is not None
             batch.seed = grader.seed
-            bar = tqdm(total=len(paths), desc=f"grading {assignment.name}", unit="", file=sys.stderr, disable=None)
+            bar = tqdm(
+                total=len(paths), desc=f"grading {assignment.name}", unit="submission", file=sys.stderr, disable=None
+            )
             with bar, contextlib.closing(grader.grade_all(paths)) as results:
                 for path, result in results:
                     batch.add(result.called(names[path]))
