@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import signal
 import stat
 import subprocess
 import sys
@@ -300,6 +301,7 @@ def test_a_batch_from_the_command_line(tmp_path, capsys):
         *(f"classroom50/{name}.json" for name in rows), *(f"junit/{name}.xml" for name in rows),
         *(f"graded/{name}.json" for name in rows),
     }  # fmt: skip
+    assert said.out.splitlines()[-2] == "What comes in late: into the same folder, with --seed 1"
     assert "not written yet: Task 9.4" in (out / "feedback/bob.txt").read_text()
     assert main([*command[:2], str(folder / "nobody.json")]) == 1
     assert "does not exist" in capsys.readouterr().err
@@ -371,6 +373,27 @@ def test_a_batch_that_was_interrupted_goes_on(batch, capsys):
     assert "seed 12. 2 of earlier runs" in text
     assert run("--rest") == 1
     assert "nothing is left to grade" in capsys.readouterr().err
+
+
+def test_a_second_ctrl_c_does_not_disturb_what_is_cleared_away(batch, capsys, monkeypatch):
+    run, _, out = batch
+    cleared = []
+
+    def leave(*_):
+        signal.raise_signal(signal.SIGINT)  # as by an impatient user
+        cleared.append(True)
+
+    def grade_all(self, paths):
+        yield paths[0], graded(paths[0].stem, assignment=self.assignment)
+        signal.raise_signal(signal.SIGINT)
+        yield paths[1], graded(paths[1].stem, assignment=self.assignment)
+
+    monkeypatch.setattr(Drawn, "__exit__", leave)
+    monkeypatch.setattr(Drawn, "grade_all", grade_all)
+    before = signal.getsignal(signal.SIGINT)
+    assert run() == 130 and cleared == [True]
+    assert signal.getsignal(signal.SIGINT) is before
+    assert rows(out) == {"ada": "10"} and "interrupted: 1 of 3" in capsys.readouterr().err
 
 
 def test_one_that_comes_late_joins_the_batch_and_a_better_one_takes_its_place(batch, capsys):

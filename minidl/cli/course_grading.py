@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import signal
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import gettempdir
 from time import perf_counter
+from typing import Any
 
 from tqdm import tqdm
 
@@ -73,12 +76,17 @@ def grade(arguments: argparse.Namespace) -> int:
     began = perf_counter()
     stopped = ""
     try:
-        with Grader(assignment, seed, jobs, arguments.memory, arguments.seconds) as grader:
+        with (
+            _one_interrupt(),
+            Grader(assignment, seed, jobs, arguments.memory, arguments.seconds) as grader,
+        ):
             for note in grader.notes:
                 _note(note)
             assert grader.seed is not None
             batch.seed = grader.seed
-            bar = tqdm(total=len(paths), desc=f"grading {assignment.name}", unit="", file=sys.stderr, disable=None)
+            bar = tqdm(
+                total=len(paths), desc=f"grading {assignment.name}", unit="submission", file=sys.stderr, disable=None
+            )
             with bar, contextlib.closing(grader.grade_all(paths)) as results:
                 for path, result in results:
                     batch.add(result.called(names[path]))
@@ -92,8 +100,11 @@ def grade(arguments: argparse.Namespace) -> int:
         print(formats.feedback(batch.grades[names[paths[0]]]), end="")
     if len(batch.grades) > 1:
         took = f"{done} submissions in {duration(perf_counter() - began)}, {jobs} at a time; seed {batch.seed}"
+        took += f". {len(earlier)} of earlier runs" if earlier else ""
+        if any(grade.problem for grade in batch.grades.values()):
+            took += f"\nWhat comes in late: into the same folder, with --seed {batch.seed}"
         try:
-            text = batch.summary(f"{took}. {len(earlier)} of earlier runs" if earlier else took)
+            text = batch.summary(took)
         except WriteError as error:
             stopped = stopped or str(error)
         else:
@@ -110,6 +121,25 @@ def grade(arguments: argparse.Namespace) -> int:
 
 class WriteError(Exception):
     """A file of grades cannot be written: the disk is full, or it is another one's."""
+
+
+@contextlib.contextmanager
+def _one_interrupt() -> Iterator[None]:
+    """Inside, the first Ctrl-C is a KeyboardInterrupt, and more of them do not disturb what is then cleared away."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: Any) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        print("\nstopping ...", file=sys.stderr)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _note(text: str) -> None:
