@@ -91,6 +91,7 @@ def diagnose(
         _zeros(actual, expected, names)
         or _constant_ratio(actual, expected, names, sizes)
         or _rearranged(actual, expected, names, rtol)
+        or _ratio_of_slices(actual, expected, names, rtol)
         or _one_sample(actual, per_sample, names, rtol)
         or _wrong_in_places(actual, expected, padding, stride, rtol)
         or _shifted(actual, expected, names, rtol)
@@ -179,6 +180,24 @@ def _constant_ratio(actual, expected, names, sizes):
     if numpy.count_nonzero(expected) < 2 and (not causes or (causes == ["the sign is wrong"] and not _near(factor, 1))):
         return None  # two numbers always have a ratio: it means nothing
     return f"{said}: {'; '.join(causes) or 'a factor is missing, or one too many'}"
+
+
+def _ratio_of_slices(actual, expected, names, rtol):
+    """A factor that is another one for each channel (row, sample): a weight that was left out."""
+    for axis, length in enumerate(actual.shape):
+        if length < 2 or actual.size < 3 * length:
+            continue
+        rest = tuple(i for i in range(actual.ndim) if i != axis)
+        with numpy.errstate(all="ignore"):
+            ratios = (actual * expected).sum(rest, keepdims=True) / (expected * expected).sum(rest, keepdims=True)
+        several = (abs(ratios - 1) > rtol).sum() > 1 and bool(abs(ratios).min() > rtol)  # 0: something else, see below
+        if numpy.isfinite(ratios).all() and several and _close(actual, ratios * expected, rtol):
+            some = ", ".join(f"{ratio:.4g}" for ratio in ratios.ravel()[:3])
+            return (
+                f"{names[0]} = {names[1]} x another number for each index of axis {axis} ({some}, ...): is a factor "
+                "that belongs to that axis left out (a weight, a size), or in twice?"
+            )
+    return None
 
 
 def _rearranged(actual, expected, names, rtol):

@@ -216,3 +216,10 @@ def test_two_right_rows_are_no_stride():
     right = spoiled.copy()
     spoiled[[1, 2, 4, 5]] *= numpy.linspace(2, 3, 7)
     assert "0, 3, ... of axis 0: the stride" in diagnose(spoiled, right)
+
+
+def test_another_factor_for_each_channel():
+    weights = numpy.arange(1.5, 1.5 + images.shape[1])[:, None, None]
+    hint = diagnose(images, images * weights)
+    assert "another number for each index of axis 1 (0.6667, 0.4" in hint
+    assert "another number" not in (diagnose(images, images + weights) or "")
