@@ -55,7 +55,7 @@ class FieldAndWeightsOfSmallStacks:
     },
 )
 class StackKeepsTheSize:
-    """stack([3, 3, 3], 4): its weights, what comes out for a 9x11 image, a ReLU behind each convolution; stack([1, 7], 4)"""
+    """stack([3, 3, 3], 4): its weights, and y for an image of 9x11, a ReLU behind each convolution; stack([1, 7], 4)"""
 
     def inputs(rng):
         return {"x": rng.standard_normal((2, 4, 9, 11))}
