@@ -228,6 +228,11 @@ def test_a_wrong_element_is_found_among_a_million():
         ("np.exp(x)", "NameError: name 'np' is not defined", "np is not known here"),
         ("range(h / 2)", "TypeError: 'float' object cannot be interpreted as an integer", "//"),
         ("visit(node)", "RecursionError: maximum recursion depth exceeded", "a loop"),
+        (
+            "x += y",
+            "RuntimeError: add_(): a leaf Variable that requires grad is being used in an in-place",
+            "x = x + y",
+        ),
         ("1 / 0", "ZeroDivisionError: division by zero", None),
     ],
 )
@@ -260,3 +265,12 @@ def test_an_image_that_is_one_short():
     right = RNG.standard_normal((2, 3, 5, 4))
     message = result(lambda x: {"y": right[..., 1:, 1:]}, lambda x: {"y": right}).message
     assert "one less in rows and columns" in message
+
+
+def test_fractions_in_place_of_whole_numbers():
+    def shape(*sizes):
+        return result(lambda x: {"y": numpy.array(sizes)}, lambda x: {"y": numpy.array([96, 55, 55])}).message
+
+    assert "/ gives a float" in shape(96, 55.0, 55.0) and "float32" not in shape(96, 55.0, 55.0)
+    assert "/ gives a float" in shape(96, 54.5, 54.5)
+    assert "55 is expected" in shape(96, 54, 54) and "hint" not in shape(96, 54, 54)

@@ -133,6 +133,11 @@ USUAL: tuple[tuple[str, str, str], ...] = (
         "a function that calls itself for every node ends at 1,000 of them: a loop with a list does not",
     ),
     (
+        r"leaf Variable that requires grad is being used in an in-place",
+        r"",
+        "`x += y` changes the x of the caller: write x = x + y; an optimizer changes the array, param.data",
+    ),
+    (
         r"assignment destination is read-only",
         r"",
         "this array is read-only: a view of another one (broadcast_to, sliding windows); .copy() first",
