@@ -903,7 +903,11 @@ class LeNetReadsDigits:
 # -------------------------------------------------------------------------------------------------------- 2.11 counting
 
 
-@check("2.11", points=1)
+@check(
+    "2.11",
+    points=1,
+    hints={"after conv1": "(227 - 11) // 4 + 1 = 55: padding on both sides, a whole number, and the 1"},
+)
 class ShapesOfAlexNet:
     """output_shape: every layer of AlexNet, and a convolution whose stride leaves pixels over"""
 
