@@ -223,3 +223,11 @@ def test_another_factor_for_each_channel():
     hint = diagnose(images, images * weights)
     assert "another number for each index of axis 1 (0.6667, 0.4" in hint
     assert "another number" not in (diagnose(images, images + weights) or "")
+
+
+def test_zeros_on_both_sides_are_no_place_that_is_right():
+    expected, other = rng.standard_normal((2, 2, 4, 5, 6))
+    expected[:, 1] = other[:, 1] = 0
+    assert "right only" not in (diagnose(other, expected) or "")
+    expected[:, 1] = other[:, 1] = 1
+    assert "right only at index 1 of axis 1" in diagnose(other, expected)
