@@ -274,3 +274,14 @@ def test_fractions_in_place_of_whole_numbers():
     assert "/ gives a float" in shape(96, 55.0, 55.0) and "float32" not in shape(96, 55.0, 55.0)
     assert "/ gives a float" in shape(96, 54.5, 54.5)
     assert "55 is expected" in shape(96, 54, 54) and "hint" not in shape(96, 54, 54)
+
+
+def test_of_many_wrong_outputs_the_first_are_told():
+    def call(x, count=12, factor=1.5):
+        return {f"layer {i}": factor * x for i in range(count)}
+
+    message = result(call, lambda x: call(x, factor=2.0)).message
+    assert "layer 0 is wrong" in message and "layer 7 is wrong" in message and "layer 8" not in message
+    assert message.endswith("... and 4 more that are wrong")
+    message = result(lambda x: call(x, 9), lambda x: call(x, 9, 2.0)).message
+    assert "layer 8 is wrong" in message and "more that" not in message
