@@ -91,6 +91,7 @@ def diagnose(
         _zeros(actual, expected, names)
         or _constant_ratio(actual, expected, names, sizes)
         or _rearranged(actual, expected, names, rtol)
+        or _ratio_of_slices(actual, expected, names, rtol)
         or _one_sample(actual, per_sample, names, rtol)
         or _wrong_in_places(actual, expected, padding, stride, rtol)
         or _shifted(actual, expected, names, rtol)
@@ -181,6 +182,24 @@ def _constant_ratio(actual, expected, names, sizes):
     return f"{said}: {'; '.join(causes) or 'a factor is missing, or one too many'}"
 
 
+def _ratio_of_slices(actual, expected, names, rtol):
+    """A factor that is another one for each channel (row, sample): a weight that was left out."""
+    for axis, length in enumerate(actual.shape):
+        if length < 2 or actual.size < 3 * length:
+            continue
+        rest = tuple(i for i in range(actual.ndim) if i != axis)
+        with numpy.errstate(all="ignore"):
+            ratios = (actual * expected).sum(rest, keepdims=True) / (expected * expected).sum(rest, keepdims=True)
+        several = (abs(ratios - 1) > rtol).sum() > 1 and bool(abs(ratios).min() > rtol)  # 0: something else, see below
+        if numpy.isfinite(ratios).all() and several and _close(actual, ratios * expected, rtol):
+            some = ", ".join(f"{ratio:.4g}" for ratio in ratios.ravel()[:3])
+            return (
+                f"{names[0]} = {names[1]} x another number for each index of axis {axis} ({some}, ...): is a factor "
+                "that belongs to that axis left out (a weight, a size), or in twice?"
+            )
+    return None
+
+
 def _rearranged(actual, expected, names, rtol):
     for order in _orders(actual.ndim):
         if actual.transpose(order).shape == expected.shape and _close(actual.transpose(order), expected, rtol):
@@ -230,7 +249,8 @@ def _wrong_in_places(actual, expected, padding, stride, rtol):
         if len(touched) == 1 and length > 1:
             return f"wrong only at index {touched[0]} of axis {axis} (a row, a channel or a sample){value}"
         untouched = numpy.setdiff1d(numpy.arange(length), touched)
-        if len(untouched) == 1 and length > 2 and wrong.sum() > wrong.size * (length - 1) / length / 2:
+        most = wrong.sum() > wrong.size * (length - 1) / length / 2
+        if len(untouched) == 1 and length > 2 and most and expected.take(untouched, axis).any():  # not two zeros
             return f"right only at index {untouched[0]} of axis {axis} (a loop that ends early, a sum left out?){value}"
     return _lattice(wrong, stride, value) or _border(wrong, padding, value)
 

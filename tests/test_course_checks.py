@@ -229,6 +229,9 @@ def test_a_wrong_element_is_found_among_a_million():
         ("grad_a, grad_b = node.backward(dy)", "TypeError: cannot unpack non-iterable NoneType object", "for each"),
         ("y, mean = node.forward(x)", "ValueError: too many values to unpack (expected 2)", "forward returns 2 things"),
         ("x > 0", "TypeError: '>' not supported between instances of 'tuple' and 'int'", "(x,) ="),
+        ("len(pieces)", "TypeError: object of type 'generator' has no len()", "tuple("),
+        ("x.grad.numpy()", "AttributeError: 'NoneType' object has no attribute 'numpy'", "requires_grad=True"),
+        ("rows[-1]", "IndexError: index -1 is out of bounds for axis 0 with size 0", "is empty"),
         ("dy * b", "TypeError: unsupported operand type(s) for *: 'float' and 'NoneType'", "needs_input_grad"),
         ("dy / b^2", "TypeError: ufunc 'bitwise_xor' not supported for the input types", "b**2"),
         ("max(x, 0)", "ValueError: The truth value of an array with more than one element is ambiguous.", "xp.maximum"),
@@ -248,9 +251,14 @@ def test_a_wrong_element_is_found_among_a_million():
         ("x.reshape(3, 4)", "ValueError: cannot reshape array of size 5 into shape (3,4)", "number of elements"),
         ("dy @ w.T", "ValueError: matmul: Input operand 1 has a mismatch in its core dimension 0", "inner sizes"),
         ("x.clamp(0)", "AttributeError: 'numpy.ndarray' object has no attribute 'clamp'", "calls clamp"),
-        ("np.exp(x)", "NameError: name 'np' is not defined", "np is not known in this file"),
+        ("np.exp(x)", "NameError: name 'np' is not defined", "np is not known here"),
         ("range(h / 2)", "TypeError: 'float' object cannot be interpreted as an integer", "//"),
         ("visit(node)", "RecursionError: maximum recursion depth exceeded", "a loop"),
+        (
+            "x += y",
+            "RuntimeError: add_(): a leaf Variable that requires grad is being used in an in-place",
+            "x = x + y",
+        ),
         ("1 / 0", "ZeroDivisionError: division by zero", None),
     ],
 )
@@ -283,6 +291,26 @@ def test_an_image_that_is_one_short():
     right = RNG.standard_normal((2, 3, 5, 4))
     message = result(lambda x: {"y": right[..., 1:, 1:]}, lambda x: {"y": right}).message
     assert "one less in rows and columns" in message
+
+
+def test_fractions_in_place_of_whole_numbers():
+    def shape(*sizes):
+        return result(lambda x: {"y": numpy.array(sizes)}, lambda x: {"y": numpy.array([96, 55, 55])}).message
+
+    assert "/ gives a float" in shape(96, 55.0, 55.0) and "float32" not in shape(96, 55.0, 55.0)
+    assert "/ gives a float" in shape(96, 54.5, 54.5)
+    assert "55 is expected" in shape(96, 54, 54) and "hint" not in shape(96, 54, 54)
+
+
+def test_of_many_wrong_outputs_the_first_are_told():
+    def call(x, count=12, factor=1.5):
+        return {f"layer {i}": factor * x for i in range(count)}
+
+    message = result(call, lambda x: call(x, factor=2.0)).message
+    assert "layer 0 is wrong" in message and "layer 7 is wrong" in message and "layer 8" not in message
+    assert message.endswith("... and 4 more that are wrong")
+    message = result(lambda x: call(x, 9), lambda x: call(x, 9, 2.0)).message
+    assert "layer 8 is wrong" in message and "more that" not in message
 
 
 # -------------------------------------------------------------------------------------------------------- the probes

@@ -216,3 +216,18 @@ def test_two_right_rows_are_no_stride():
     right = spoiled.copy()
     spoiled[[1, 2, 4, 5]] *= numpy.linspace(2, 3, 7)
     assert "0, 3, ... of axis 0: the stride" in diagnose(spoiled, right)
+
+
+def test_another_factor_for_each_channel():
+    weights = numpy.arange(1.5, 1.5 + images.shape[1])[:, None, None]
+    hint = diagnose(images, images * weights)
+    assert "another number for each index of axis 1 (0.6667, 0.4" in hint
+    assert "another number" not in (diagnose(images, images + weights) or "")
+
+
+def test_zeros_on_both_sides_are_no_place_that_is_right():
+    expected, other = rng.standard_normal((2, 2, 4, 5, 6))
+    expected[:, 1] = other[:, 1] = 0
+    assert "right only" not in (diagnose(other, expected) or "")
+    expected[:, 1] = other[:, 1] = 1
+    assert "right only at index 1 of axis 1" in diagnose(other, expected)

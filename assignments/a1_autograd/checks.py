@@ -72,7 +72,11 @@ class ReLUBackward:
     "1.2",
     points=1,
     rtol=EXACT,
-    hints={"grad_a": "is it dy times the other factor?", "grad_b": "is it dy times the other factor?"},
+    hints={
+        "grad_a": "is it dy times the other factor?",
+        "grad_b": "is it dy times the other factor?",
+        "returned": "the engine takes a tuple for several gradients: return grad_a, grad_b",
+    },
 )
 class MulBackward:
     """Mul backward: each factor gets dy times the other one"""
@@ -86,8 +90,9 @@ class MulBackward:
         node = Mul()
         node.needs_input_grad = (True, True)
         node.forward(a, b)
-        grad_a, grad_b = node.backward(grad_output)
-        return {"grad_a": grad_a, "grad_b": grad_b}
+        returned = node.backward(grad_output)
+        grad_a, grad_b = returned
+        return {"grad_a": grad_a, "grad_b": grad_b, "returned": type(returned).__name__}
 
 
 @check(
@@ -112,8 +117,9 @@ class DivBackward:
         node = Div()
         node.needs_input_grad = (True, True)
         node.forward(a, b)
-        grad_a, grad_b = node.backward(grad_output)
-        return {"grad_a": grad_a, "grad_b": grad_b}
+        returned = node.backward(grad_output)
+        grad_a, grad_b = returned
+        return {"grad_a": grad_a, "grad_b": grad_b, "returned": type(returned).__name__}
 
 
 @check("1.2", points=1, rtol=EXACT)

@@ -50,11 +50,12 @@ class FieldAndWeightsOfSmallStacks:
     points=1,
     hints={
         "shape_of_y": "height and width must stay: how many places does a k x k filter lose at each edge?",
+        "shape_of_y, stack([1, 7], 4)": "each size needs its own padding: a 1x1 loses nothing at an edge, a 7x7 three",
         "y": "a ReLU stands behind every convolution, the last one too, and nowhere else",
     },
 )
 class StackKeepsTheSize:
-    """stack([3, 3, 3], 4): its weights, and what comes out for an image of 9x11; a ReLU behind each convolution"""
+    """stack([3, 3, 3], 4): its weights, and y for an image of 9x11, a ReLU behind each convolution; stack([1, 7], 4)"""
 
     def inputs(rng):
         return {"x": rng.standard_normal((2, 4, 9, 11))}
@@ -69,6 +70,7 @@ class StackKeepsTheSize:
             "shapes_of_parameters": ["x".join(map(str, p.shape)) for p in model.parameters()],
             "shape_of_y": list(y.shape),
             "y": y,
+            "shape_of_y, stack([1, 7], 4)": list(seen_by(filled(stack([1, 7], 4)), x)[0].shape),
         }
 
 

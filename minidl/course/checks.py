@@ -37,6 +37,7 @@ from minidl.course.exceptions import hint_for
 from minidl.errors import explain
 
 PASSED, FAILED, WAITS = "passed", "failed", "waits"
+TOLD = 8  # wrong outputs of a check that a student reads of; of more, the first ones
 SEED = 231  # of the inputs that students see
 PARTS = {"inputs", "call", "expected", "verify"}
 OF_DIAGNOSIS = {"names", "sizes", "padding", "stride"}  # what diagnosis.diagnose is told of a check
@@ -137,7 +138,8 @@ class Check:
                 return problem
         found = [self._compare(name, outcome, array) for name, array in (expected or {}).items()]
         if problems := [problem for problem in found if problem is not None]:
-            return "\n".join(problems)
+            left = len(problems) - TOLD
+            return "\n".join(problems if left < 2 else [*problems[:TOLD], f"... and {left} more that are wrong"])
         return self.too_slow(outcome.seconds) if outcome.seconds > self.seconds else None
 
     def too_slow(self, seconds: float) -> str:

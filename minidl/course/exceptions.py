@@ -36,6 +36,21 @@ USUAL: tuple[tuple[str, str, str], ...] = (
         "a tuple, where an array is meant: saved_tensors is one with a single array too, (x,) = self.saved_tensors",
     ),
     (
+        r"object of type 'generator'",
+        r"",
+        "a generator gives its values one after the other: tuple(...) makes a tuple of them",
+    ),
+    (
+        r"'NoneType' object has no attribute",
+        r"\.grad\b",
+        "nothing has arrived in .grad: was backward called, and the Tensor made with requires_grad=True?",
+    ),
+    (
+        r"out of bounds for axis \d+ with size 0",
+        r"",
+        "this array is empty: nothing fulfils what was asked for (is everything 0, or everything False?)",
+    ),
+    (
         r"unsupported operand type\(s\) for .*'NoneType'|'NoneType' object (?:has no attribute|is not subscriptable)",
         r"",
         "None stands where an array is meant: something that was not saved or is not there (an input that needs no "
@@ -104,8 +119,8 @@ USUAL: tuple[tuple[str, str, str], ...] = (
     (
         r"NameError: name '(\w+)' is not defined",
         r"",
-        "{0} is not known in this file; what you need beside its imports goes into the body of the function itself "
-        "(import, helper), since only bodies are handed in",
+        "{0} is not known here: what forward knew, backward finds on self only; imports and helpers go into the body "
+        "of the function itself, since only bodies are handed in",
     ),
     (
         r"(?:cannot access local variable|local variable) '(\w+)'",
@@ -116,6 +131,11 @@ USUAL: tuple[tuple[str, str, str], ...] = (
         r"RecursionError",
         r"",
         "a function that calls itself for every node ends at 1,000 of them: a loop with a list does not",
+    ),
+    (
+        r"leaf Variable that requires grad is being used in an in-place",
+        r"",
+        "`x += y` changes the x of the caller: write x = x + y; an optimizer changes the array, param.data",
     ),
     (
         r"assignment destination is read-only",
