@@ -63,7 +63,7 @@ def draw_differences(axes: Axes) -> None:
     axes.loglog(steps, one_sided, "s--", color=ORANGE, markersize=5, linewidth=1.6)
     axes.loglog(steps, central, "o-", color=BLUE, markersize=5, linewidth=2)
     axes.annotate("from one side", (steps[19], one_sided[19]), (-14, 10), color=ORANGE, ha="right", **POINTS)
-    axes.annotate("central (yours)", (steps[20], central[20]), (12, -16), color=BLUE, ha="left", **POINTS)
+    axes.annotate("central (yours)", (steps[18], central[18]), (12, -16), color=BLUE, ha="left", **POINTS)
     axes.axvline(1e-6, color=GREY, linewidth=1, linestyle=":")
     axes.text(8e-7, 3e-1, "eps = 1e-6", color=GREY, fontsize=10, ha="right")
     axes.set_ylim(1e-12, 3)
