@@ -233,16 +233,16 @@ def test_killed_at_random_moments(tmp_path, whole):
     for _ in range(40):
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout.readline() == "ready\n"
-            time.sleep(rng.uniform(0.0, 0.08))
+            time.sleep(rng.uniform(0.0, 0.05))
             process.kill()
             killed += process.wait() != 0
-        if killed == 5:
+        if killed == 3:
             break
         if process.returncode == 0:  # on a busy machine the kill may come after the end: then from the beginning
             for path in tmp_path.iterdir():
                 path.unlink()
             killed = 0
-    assert killed == 5
+    assert killed == 3
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     training = resumed(tmp_path)
     assert training.finished
