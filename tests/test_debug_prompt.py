@@ -473,7 +473,7 @@ def test_breakpoint_inside_of_a_step_comes_to_the_same_prompt(monkeypatch):
         Triple.apply(layer(minidl.ones(1, 3))).sum().backward()
 
     session = Session(run, "c", "grad_y.shape", "event", "rs", "rs", "c")
-    assert "-> return grad_y * 3" in session[1]
+    assert "-> return grad_y * 3" in session[1] or "-> breakpoint()" in session[1]  # from Python 3.13 on
     assert session[2] == "(1, 2)\n"
     assert "before Mul   in backward of Triple" in session[3]  # and not in the model, which is over
     assert "before Triple" in session[4]

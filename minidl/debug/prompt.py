@@ -108,6 +108,8 @@ class Pdb(Asking):
     def _commands_in(self, frame: FrameType | None, trace: TracebackType | None) -> None:
         self.reset()
         if not self.setup(frame, trace):
+            if hasattr(self, "_show_display"):  # from Python 3.13 on; before, its loop begins with that
+                self._show_display()
             self._cmdloop()
         self.forget()
 
