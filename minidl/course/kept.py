@@ -18,6 +18,7 @@ from minidl.course.submission import SubmissionError, from_table
 
 FORMAT = "minidl course grade 1"
 FOLDER = "graded"
+STATUSES = {PASSED, FAILED, WAITS}
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,11 @@ def read_kept(out: Path, assignment: Assignment) -> dict[str, Kept]:
             if table["assignment"] != assignment.name:
                 raise InboxError(f"{out} holds grades of {table['assignment']}: name another folder with --out")
             found[path.stem] = Kept(_grade(path, table, assignment), int(table["seed"]))
+        except InboxError:
+            raise
         except OSError as error:
             raise InboxError(f"{path} cannot be read: {error.strerror}") from None
-        except (ValueError, KeyError, TypeError, AttributeError, SubmissionError) as error:
-            if isinstance(error, InboxError):
-                raise
+        except (ValueError, KeyError, TypeError, AttributeError, SubmissionError):
             raise InboxError(
                 f"{out} holds grades of another version of {assignment.name} ({path.name}): name another folder with "
                 "--out, or remove this one and grade all anew"
@@ -73,11 +74,8 @@ def _grade(path: Path, table: dict[str, Any], assignment: Assignment) -> Grade:
         checks = assignment.checks(task.id)
         results = tuple(Result(check, statuses.pop(f"{task.id} {check.name}")) for check in checks)
         tasks.append(TaskGrade(task, results, ""))
-    if table["format"] != FORMAT or statuses or not {r.status for t in tasks for r in t.results} <= KINDS:
+    if table["format"] != FORMAT or statuses or not {r.status for t in tasks for r in t.results} <= STATUSES:
         raise ValueError
     submission = from_table(table["submission"], path) if table["submission"] is not None else None
     notes = tuple(map(str, table["notes"]))
     return Grade(path.stem, assignment, tuple(tasks), notes, str(table["problem"]), submission, float(table["seconds"]))
-
-
-KINDS = {PASSED, FAILED, WAITS}

@@ -14,7 +14,7 @@ from minidl.parallel import parallel_map, slices
 
 BINS = 32
 SAMPLE = 1 << 11  # numbers that a histogram looks at
-PIECE = 1 << 19  # numbers: few enough for a core's cache, and enough that threads hardly wait for each other's Python
+PIECE = 1 << 19  # numbers: they stay in the cores' common cache, and threads hardly wait for each other's Python
 
 
 @dataclass(frozen=True)
